@@ -1,0 +1,5 @@
+//! What the Matrix specification says, as pure functions: no runtime, no SQL, no HTTP, no clock,
+//! no randomness.
+
+pub mod id;
+pub mod membership;

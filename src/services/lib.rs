@@ -1,0 +1,3 @@
+//! What the server does, without HTTP.
+
+pub mod log;

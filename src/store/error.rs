@@ -1,0 +1,46 @@
+//! What can go wrong with the database, as its callers need to tell it apart.
+
+/// The result of everything in this crate.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// A failure of the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database cannot be reached, is full, is shutting down, or took too long. Trying again may help.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(#[source] sqlx::Error),
+    /// A row that had to be new was there already, or one that had to be there was not.
+    #[error("the database holds something that stands in the way: {0}")]
+    Conflict(#[source] sqlx::Error),
+    /// PostgreSQL refuses the value itself (class 21, 22 or 23): sending it again cannot help.
+    #[error("the database refuses a value: {0}")]
+    Refused(#[source] sqlx::Error),
+    /// What is stored does not make sense: a bug, or a damaged disk.
+    #[error("the database is damaged: {table}, row {row}")]
+    Corrupt {
+        /// The table.
+        table: &'static str,
+        /// Its row, as far as it is known.
+        row: String,
+    },
+}
+
+impl StoreError {
+    /// For a row that cannot be understood or must exist and does not.
+    pub fn corrupt(table: &'static str, row: impl ToString) -> Self {
+        Self::Corrupt { table, row: row.to_string() }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        let Some(code) = error.as_database_error().and_then(|e| e.code()) else {
+            return Self::Unavailable(error);
+        };
+        match code.get(..2) {
+            Some("23") if code == "23505" => Self::Conflict(error),
+            Some("21" | "22" | "23") => Self::Refused(error),
+            _ => Self::Unavailable(error),
+        }
+    }
+}

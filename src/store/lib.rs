@@ -1,0 +1,37 @@
+//! All SQL, and only SQL: one noun per file.
+
+pub mod error;
+pub mod log;
+pub mod statements;
+
+use sqlx::PgPool;
+
+pub use crate::error::{Result, StoreError};
+
+/// The database. Cheap to clone; every clone shares one pool.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: PgPool,
+}
+
+impl Store {
+    /// A store over a pool whose database has this release's schema.
+    #[must_use]
+    pub const fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// The pool, for one statement; counts it for the request that is being served.
+    ///
+    /// Every statement begins here, so that the count is the truth.
+    pub(crate) fn db(&self) -> &PgPool {
+        statements::count();
+        &self.pool
+    }
+
+    /// The pool itself, for what is not a statement: a transaction, a listener, closing.
+    #[must_use]
+    pub const fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+}

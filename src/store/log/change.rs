@@ -1,0 +1,140 @@
+//! The rarer entries of the log: everything but room events.
+
+use hearth_core::id::{RoomNid, UserNid};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// Something that happened outside a room's timeline.
+///
+/// Serialised it is both what the commit function reads and, less its secrets, what the log tells other
+/// replicas. Field names are part of that function's contract.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// A new local account. Fails as taken where the user has one.
+    CreateAccount {
+        /// The user, already interned.
+        user: UserNid,
+        /// PHC string, or none where no password logs in.
+        password_hash: Option<String>,
+        /// May use the admin API.
+        admin: bool,
+        /// Milliseconds since the epoch.
+        ts: i64,
+    },
+    /// Another password. Fails as absent where there is no account in use.
+    SetPassword {
+        /// The account.
+        user: UserNid,
+        /// PHC string.
+        password_hash: String,
+    },
+    /// A registration token made by an administrator was used for an account.
+    UseRegistrationToken {
+        /// The token. Fails as absent where it is unknown or used up.
+        token: String,
+    },
+    /// Another standing registration token.
+    SetStandingToken {
+        /// The token.
+        token: String,
+    },
+    /// A login. Makes the device or takes it over; its older tokens die. Fails as absent where the account
+    /// is not in use.
+    OpenSession {
+        /// Whose it is.
+        user: UserNid,
+        /// The device.
+        device_id: String,
+        /// Its name, kept only where the device is new.
+        display_name: Option<String>,
+        /// Lower-case hex of the SHA-256 of the access token.
+        token_hash: String,
+        /// Milliseconds since the epoch.
+        ts: i64,
+    },
+    /// A logout: of one device, or of all but at most one. Devices and their tokens are deleted.
+    CloseSession {
+        /// Whose.
+        user: UserNid,
+        /// The device; none for all.
+        device_id: Option<String>,
+        /// With none: the device that stays.
+        all_but: Option<String>,
+    },
+    /// Account data set, or deleted.
+    SetAccountData {
+        /// Whose.
+        user: UserNid,
+        /// The room, or `RoomNid::new(0)` for data of the whole account.
+        room: RoomNid,
+        /// Its type.
+        r#type: String,
+        /// A JSON object; none deletes.
+        content: Option<String>,
+    },
+    /// One tag of a room set or removed; merged into `m.tag` under the clock.
+    SetTag {
+        /// Whose.
+        user: UserNid,
+        /// The room.
+        room: RoomNid,
+        /// The tag.
+        tag: String,
+        /// A JSON object; none removes the tag.
+        info: Option<Box<RawValue>>,
+    },
+    /// A field of a local user's profile.
+    SetProfileField {
+        /// Whose.
+        user: UserNid,
+        /// The field.
+        key: String,
+        /// JSON; none deletes.
+        value: Option<String>,
+    },
+    /// A local alias. Fails as taken where there is one of that name.
+    CreateAlias {
+        /// The full alias.
+        alias: String,
+        /// Where it points.
+        room: RoomNid,
+        /// Who made it.
+        creator: UserNid,
+    },
+    /// A local alias deleted. Fails as absent where there is none.
+    DeleteAlias {
+        /// The full alias.
+        alias: String,
+        /// Where it pointed.
+        room: RoomNid,
+    },
+    /// A room listed in the public directory, or taken out of it.
+    PublishRoom {
+        /// The room.
+        room: RoomNid,
+        /// Listed.
+        published: bool,
+    },
+}
+
+impl Change {
+    /// The name of its kind: the key under which the commit function reads it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::CreateAccount { .. } => "create_account",
+            Self::SetPassword { .. } => "set_password",
+            Self::UseRegistrationToken { .. } => "use_registration_token",
+            Self::SetStandingToken { .. } => "set_standing_token",
+            Self::OpenSession { .. } => "open_session",
+            Self::CloseSession { .. } => "close_session",
+            Self::SetAccountData { .. } => "set_account_data",
+            Self::SetTag { .. } => "set_tag",
+            Self::SetProfileField { .. } => "set_profile_field",
+            Self::CreateAlias { .. } => "create_alias",
+            Self::DeleteAlias { .. } => "delete_alias",
+            Self::PublishRoom { .. } => "publish_room",
+        }
+    }
+}
