@@ -3,3 +3,5 @@
 
 pub mod id;
 pub mod membership;
+pub mod pdu;
+pub mod room_version;
