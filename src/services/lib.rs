@@ -1,3 +1,4 @@
 //! What the server does, without HTTP.
 
+pub mod interned;
 pub mod log;

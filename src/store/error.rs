@@ -27,6 +27,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// For a row that cannot be understood or must exist and does not.
+    #[expect(clippy::needless_pass_by_value, reason = "callers name the row as a nid, a string or a format")]
     pub fn corrupt(table: &'static str, row: impl ToString) -> Self {
         Self::Corrupt { table, row: row.to_string() }
     }
@@ -34,7 +35,7 @@ impl StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        let Some(code) = error.as_database_error().and_then(|e| e.code()) else {
+        let Some(code) = error.as_database_error().and_then(sqlx::error::DatabaseError::code) else {
             return Self::Unavailable(error);
         };
         match code.get(..2) {

@@ -1,6 +1,7 @@
 //! All SQL, and only SQL: one noun per file.
 
 pub mod error;
+pub mod interned;
 pub mod log;
 pub mod statements;
 
