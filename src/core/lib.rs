@@ -5,3 +5,4 @@ pub mod id;
 pub mod membership;
 pub mod pdu;
 pub mod room_version;
+pub mod state_tree;
