@@ -75,6 +75,7 @@ CREATE TABLE redaction (
     redaction_nid bigint NOT NULL,
     PRIMARY KEY (target, redaction_nid)
 );
+CREATE INDEX redaction_nid ON redaction (redaction_nid);
 COMMENT ON TABLE redaction IS 'Which events ask for which event to be redacted, known or not. Trimmed with its event.';
 COMMENT ON COLUMN redaction.target IS 'Event id of the target.';
 COMMENT ON COLUMN redaction.redaction_nid IS 'The redacting event.';

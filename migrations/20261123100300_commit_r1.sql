@@ -156,6 +156,6 @@ BEGIN
         PERFORM hearth_rare_r1(head, v_dropped, p_rare);
     END IF;
 
-    PERFORM pg_notify('hearth', (head + cardinality(p_log_item))::text);
+    PERFORM pg_notify('hearth', p_incarnation || ':' || (head + cardinality(p_log_item)));
 END
 $$;

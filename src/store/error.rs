@@ -31,6 +31,15 @@ impl StoreError {
     pub fn corrupt(table: &'static str, row: impl ToString) -> Self {
         Self::Corrupt { table, row: row.to_string() }
     }
+
+    /// Whether a commit that failed so may have happened all the same: the connection died over it, or the
+    /// backend was shut down and may have been past the point of no return.
+    #[must_use]
+    pub fn leaves_commit_unknown(&self) -> bool {
+        let Self::Unavailable(error) = self else { return false };
+        let Some(answer) = error.as_database_error() else { return true };
+        answer.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("08"))
+    }
 }
 
 impl From<sqlx::Error> for StoreError {

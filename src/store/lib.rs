@@ -1,11 +1,19 @@
 //! All SQL, and only SQL: one noun per file.
 
+pub mod bus;
+pub mod clean_up;
 pub mod error;
 pub mod interned;
+pub mod lease;
 pub mod log;
 pub mod statements;
 
-use sqlx::PgPool;
+use ::sqlx::PgPool;
+
+/// What callers need of sqlx to compose the server: how to reach the database.
+pub mod sqlx {
+    pub use ::sqlx::postgres::PgConnectOptions;
+}
 
 pub use crate::error::{Result, StoreError};
 

@@ -31,6 +31,9 @@ pub enum CommitError {
     /// The server is stopping.
     #[error("the server is stopping")]
     Stopping,
+    /// The database could not be reached or gave up, and nothing was committed.
+    #[error("the database is unavailable")]
+    Unavailable,
     /// The database failed or refuses it.
     #[error(transparent)]
     Store(#[from] StoreError),

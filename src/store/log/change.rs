@@ -137,4 +137,68 @@ impl Change {
             Self::PublishRoom { .. } => "publish_room",
         }
     }
+
+    /// Whom it happened to, where it happened to somebody.
+    #[must_use]
+    pub const fn subject(&self) -> Option<UserNid> {
+        match self {
+            Self::CreateAccount { user, .. }
+            | Self::SetPassword { user, .. }
+            | Self::OpenSession { user, .. }
+            | Self::CloseSession { user, .. }
+            | Self::SetAccountData { user, .. }
+            | Self::SetTag { user, .. }
+            | Self::SetProfileField { user, .. } => Some(*user),
+            Self::CreateAlias { creator, .. } => Some(*creator),
+            Self::UseRegistrationToken { .. }
+            | Self::SetStandingToken { .. }
+            | Self::DeleteAlias { .. }
+            | Self::PublishRoom { .. } => None,
+        }
+    }
+
+    /// The room it is about, where it is about one.
+    #[must_use]
+    pub fn room(&self) -> Option<RoomNid> {
+        match self {
+            Self::SetAccountData { room, .. } => (room.get() != 0).then_some(*room),
+            Self::SetTag { room, .. }
+            | Self::CreateAlias { room, .. }
+            | Self::DeleteAlias { room, .. }
+            | Self::PublishRoom { room, .. } => Some(*room),
+            _ => None,
+        }
+    }
+
+    /// The same without its secrets and without what its own table holds: what the log tells.
+    #[must_use]
+    pub fn announced(&self) -> Self {
+        let mut told = self.clone();
+        match &mut told {
+            Self::CreateAccount { password_hash, .. } => *password_hash = None,
+            Self::SetPassword { password_hash, .. } => password_hash.clear(),
+            Self::OpenSession { token_hash, .. } => token_hash.clear(),
+            Self::SetStandingToken { token } | Self::UseRegistrationToken { token } => token.clear(),
+            Self::SetAccountData { content, .. } => *content = None,
+            Self::SetTag { info, .. } => *info = None,
+            Self::SetProfileField { value, .. } => *value = None,
+            Self::CloseSession { .. }
+            | Self::CreateAlias { .. }
+            | Self::DeleteAlias { .. }
+            | Self::PublishRoom { .. } => {}
+        }
+        told
+    }
+
+    /// The name that only one proposal can get, where it asks for one: no batch holds two of the same.
+    #[must_use]
+    pub fn claims(&self) -> Option<String> {
+        match self {
+            Self::CreateAccount { user, .. } => Some(format!("account {user}")),
+            Self::CreateAlias { alias, .. } | Self::DeleteAlias { alias, .. } => {
+                Some(format!("alias {alias}"))
+            }
+            _ => None,
+        }
+    }
 }

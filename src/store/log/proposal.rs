@@ -58,7 +58,7 @@ pub struct Append {
 #[derive(Clone, Debug)]
 pub enum Entry {
     /// A room event with a place at the end of the timeline.
-    Event(Box<NewEvent>),
+    Event(Arc<NewEvent>),
     /// A membership change that no event of a room we are in made: a forgotten room, an invite over
     /// federation.
     Membership {

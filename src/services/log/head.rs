@@ -1,0 +1,100 @@
+//! Which replicas live, and what the head is.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use hearth_core::id::Position;
+use hearth_store::{Store, StoreError};
+use tokio::sync::Mutex;
+
+/// A process that has not heard the head for this long stops serving; far below the time after which the
+/// others take it for gone.
+const DEAF_AFTER: Duration = Duration::from_secs(8);
+
+/// What a newcomer waits for the others to count it before it commits anything. They hear of it by
+/// notification, at the latest when they next look.
+const INTRODUCTION: Duration = Duration::from_millis(1500);
+
+pub(super) struct Replicas {
+    store: Store,
+    incarnation: i64,
+    live: AtomicI64,
+    begun: Instant,
+    /// Milliseconds after `begun` at which the head was last heard.
+    heard: AtomicU64,
+    /// Queries for the head begun so far.
+    queries: AtomicU64,
+    /// The last query that was answered, and its answer.
+    answer: Mutex<(u64, Position)>,
+}
+
+impl Replicas {
+    pub(super) fn new(store: Store, incarnation: i64) -> Self {
+        Self {
+            store,
+            incarnation,
+            live: AtomicI64::new(1),
+            begun: Instant::now(),
+            heard: AtomicU64::new(0),
+            queries: AtomicU64::new(0),
+            answer: Mutex::new((0, Position::ZERO)),
+        }
+    }
+
+    /// Begins to serve: where others do, they are told and given the time to take note.
+    pub(super) async fn join(&self) -> Result<(), StoreError> {
+        self.beat().await?;
+        if !self.alone() {
+            self.store.announce_replica(self.incarnation).await?;
+            tokio::time::sleep(INTRODUCTION).await;
+        }
+        Ok(())
+    }
+
+    /// Ceases to serve.
+    pub(super) async fn leave(&self) -> Result<(), StoreError> {
+        self.store.leave_replicas(self.incarnation).await?;
+        self.store.announce_replica(self.incarnation).await
+    }
+
+    pub(super) fn incarnation(&self) -> i64 {
+        self.incarnation
+    }
+
+    pub(super) fn alone(&self) -> bool {
+        self.live.load(Ordering::Acquire) <= 1
+    }
+
+    /// Says that this process lives; returns the head.
+    pub(super) async fn beat(&self) -> Result<Position, StoreError> {
+        let live = self.store.heartbeat(self.incarnation, env!("CARGO_PKG_VERSION")).await?;
+        if self.live.swap(live.replicas, Ordering::AcqRel) != live.replicas {
+            tracing::info!(replicas = live.replicas, "replicas over this database");
+        }
+        self.hear();
+        Ok(live.head)
+    }
+
+    /// The head, by a query begun after this call; callers at the same time share one.
+    pub(super) async fn head(&self) -> Result<Position, StoreError> {
+        let arrived = self.queries.load(Ordering::Acquire);
+        let mut answer = self.answer.lock().await;
+        if answer.0 <= arrived {
+            let query = self.queries.fetch_add(1, Ordering::AcqRel) + 1;
+            *answer = (query, self.store.head().await?);
+            self.hear();
+        }
+        Ok(answer.1)
+    }
+
+    fn hear(&self) {
+        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.heard.fetch_max(now, Ordering::AcqRel);
+    }
+
+    /// Whether the head was heard lately.
+    pub(super) fn is_current(&self) -> bool {
+        let heard = Duration::from_millis(self.heard.load(Ordering::Acquire));
+        self.begun.elapsed().saturating_sub(heard) < DEAF_AFTER
+    }
+}
