@@ -1,0 +1,155 @@
+//! What holds for every endpoint: methods, headers, bodies, tokens, errors.
+
+use serde_json::json;
+
+use crate::harness::{Hearth, Reply, Test, tests};
+
+/// The tests of this module.
+pub fn tests() -> Vec<Test> {
+    tests![
+        an_unknown_path_answers_404_unrecognized,
+        every_reply_lets_browsers_read_it,
+        options_answers_on_every_path_without_a_token,
+        a_request_without_a_token_answers_missing_token,
+        a_request_with_a_wrong_token_answers_unknown_token,
+        the_token_may_stand_in_the_query,
+        a_reply_is_json_and_says_so,
+        a_request_needs_no_content_type,
+        a_body_that_is_no_json_answers_not_json,
+        a_body_of_another_shape_answers_bad_json,
+        a_body_that_is_no_object_answers_bad_json,
+    ]
+}
+
+/// The headers by which browsers let a page of another origin read the reply.
+#[track_caller]
+fn must_have_cors(reply: &Reply) {
+    assert_eq!(reply.header("access-control-allow-origin"), "*", "{}", reply.about);
+}
+
+async fn an_unknown_path_answers_404_unrecognized(hearth: Hearth) {
+    let user = hearth.user("alice").await;
+    for path in [
+        "/_matrix/client/v3/nothing/here",
+        "/_matrix/client/v99/sync",
+        "/_matrix/client/",
+        "/_matrix/federation/v1/nothing",
+        "/_matrix/key/v2/nothing",
+        "/_matrix/media/v3/nothing",
+        "/_matrix/nothing",
+    ] {
+        user.get(path).await.fails(404, "M_UNRECOGNIZED");
+        user.post(path, &json!({})).await.fails(404, "M_UNRECOGNIZED");
+    }
+}
+
+async fn every_reply_lets_browsers_read_it(hearth: Hearth) {
+    let user = hearth.user("alice").await;
+    for reply in [
+        hearth.get("/_matrix/client/versions").await,
+        hearth.get("/account/whoami").await,
+        hearth.get("/_matrix/client/v3/nothing").await,
+        hearth.call("DELETE", "/account/whoami").await,
+        user.get("/account/whoami").await,
+        user.call("PUT", "/user/@someone:else/account_data/x").bytes("{").await,
+    ] {
+        must_have_cors(&reply);
+    }
+}
+
+async fn options_answers_on_every_path_without_a_token(hearth: Hearth) {
+    for path in [
+        "/_matrix/client/versions",
+        "/_matrix/client/v3/sync",
+        "/_matrix/client/v3/createRoom",
+        "/_matrix/client/v3/rooms/!a:b/send/m.room.message/1",
+        "/_matrix/client/v3/nothing/here",
+    ] {
+        let call = hearth.call("OPTIONS", path).header("origin", "https://app.example");
+        let call = call.header("access-control-request-method", "PUT");
+        let reply = call.header("access-control-request-headers", "authorization,content-type").await;
+        assert!(matches!(reply.status, 200 | 204), "{}: {}", reply.about, reply.status);
+        must_have_cors(&reply);
+        let methods = reply.header("access-control-allow-methods").to_ascii_uppercase();
+        for method in ["GET", "POST", "PUT", "DELETE", "OPTIONS"] {
+            assert!(methods.contains(method), "{methods}");
+        }
+        let headers = reply.header("access-control-allow-headers").to_ascii_lowercase();
+        for header in ["x-requested-with", "content-type", "authorization"] {
+            assert!(headers.contains(header), "{headers}");
+        }
+    }
+}
+
+async fn a_request_without_a_token_answers_missing_token(hearth: Hearth) {
+    hearth.get("/account/whoami").await.fails(401, "M_MISSING_TOKEN");
+    hearth.get("/sync").await.fails(401, "M_MISSING_TOKEN");
+    hearth.post("/createRoom", &json!({})).await.fails(401, "M_MISSING_TOKEN");
+    hearth.post("/logout", &json!({})).await.fails(401, "M_MISSING_TOKEN");
+}
+
+async fn a_request_with_a_wrong_token_answers_unknown_token(hearth: Hearth) {
+    for path in ["/account/whoami", "/sync", "/capabilities"] {
+        hearth.get(path).token("no-such-token").await.fails(401, "M_UNKNOWN_TOKEN");
+    }
+}
+
+async fn the_token_may_stand_in_the_query(hearth: Hearth) {
+    let user = hearth.user("alice").await;
+    let path = format!("/account/whoami?access_token={}", user.token);
+    assert_eq!(hearth.get(&path).await.ok()["user_id"], user.id);
+    hearth.get("/account/whoami?access_token=wrong").await.fails(401, "M_UNKNOWN_TOKEN");
+}
+
+async fn a_reply_is_json_and_says_so(hearth: Hearth) {
+    for path in ["/_matrix/client/versions", "/account/whoami", "/_matrix/client/v3/nothing"] {
+        let reply = hearth.get(path).await;
+        assert!(reply.header("content-type").starts_with("application/json"), "{path}");
+        assert!(reply.body.is_object(), "{path}: {}", reply.text);
+    }
+}
+
+async fn a_request_needs_no_content_type(hearth: Hearth) {
+    let user = hearth.user("alice").await;
+    let path = format!("/user/{}/account_data/org.example.plain", user.id);
+    user.call("PUT", &path).bytes(r#"{"a":1}"#).await.ok();
+    user.call("PUT", &path).bytes(r#"{"a":2}"#).header("content-type", "text/plain").await.ok();
+    assert_eq!(user.get(&path).await.ok(), json!({"a": 2}));
+}
+
+async fn a_body_that_is_no_json_answers_not_json(hearth: Hearth) {
+    let user = hearth.user("alice").await;
+    for body in [&b"{"[..], b"nonsense", b"{\"a\":}", b"{\"a\": NaN}", b"{'a': 1}", b"{}{}", b"\xff\xfe"] {
+        hearth.call("POST", "/login").bytes(body).await.fails(400, "M_NOT_JSON");
+        let path = format!("/user/{}/account_data/org.example.bad", user.id);
+        user.call("PUT", &path).bytes(body).await.fails(400, "M_NOT_JSON");
+        user.call("POST", "/createRoom").bytes(body).await.fails(400, "M_NOT_JSON");
+    }
+}
+
+async fn a_body_of_another_shape_answers_bad_json(hearth: Hearth) {
+    let user = hearth.user("alice").await;
+    for body in [
+        json!({"name": 1}),
+        json!({"invite": "not a list"}),
+        json!({"invite": ["not a user"]}),
+        json!({"preset": 7}),
+        json!({"creation_content": []}),
+        json!({"initial_state": [{"content": {}}]}),
+    ] {
+        user.post("/createRoom", &body).unchecked().await.fails_with_one_of(&[
+            (400, "M_BAD_JSON"),
+            (400, "M_INVALID_PARAM"),
+            (400, "M_MISSING_PARAM"),
+        ]);
+    }
+}
+
+async fn a_body_that_is_no_object_answers_bad_json(hearth: Hearth) {
+    let user = hearth.user("alice").await;
+    for body in ["[]", "1", "null", "\"text\"", "true"] {
+        let path = format!("/user/{}/account_data/org.example.bad", user.id);
+        user.call("PUT", &path).bytes(body).await.fails(400, "M_BAD_JSON");
+        user.call("POST", "/createRoom").bytes(body).await.fails(400, "M_BAD_JSON");
+    }
+}

@@ -1,0 +1,19 @@
+//! What the tests stand on: a server, clients, the specification's schemas, and the runner.
+
+pub mod client;
+pub mod endpoints;
+pub mod hearth;
+pub mod options;
+pub mod proxy;
+pub mod record;
+pub mod rooms;
+pub mod runner;
+pub mod schema;
+pub mod server;
+pub mod sync;
+pub mod user;
+
+pub use self::client::Reply;
+pub use self::hearth::Hearth;
+pub use self::runner::Test;
+pub(crate) use self::runner::tests;

@@ -1,0 +1,10 @@
+//! The server as a process: starting, stopping, crashing, several of them.
+
+mod proxy;
+
+use crate::harness::Test;
+
+/// All tests of the process.
+pub fn tests() -> Vec<Test> {
+    [proxy::tests()].concat()
+}
