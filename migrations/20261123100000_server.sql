@@ -9,6 +9,7 @@ CREATE TABLE server (
     timeline integer NOT NULL
 );
 COMMENT ON TABLE server IS 'One row, made at the first start. Never trimmed.';
+COMMENT ON COLUMN server.singleton IS 'Always true: there is one row.';
 COMMENT ON COLUMN server.server_name IS 'Part of every id; can never change.';
 COMMENT ON COLUMN server.created_ts IS 'First start, milliseconds since the epoch.';
 COMMENT ON COLUMN server.registration_token IS 'The standing registration token, used when none is configured.';

@@ -7,7 +7,7 @@ CREATE TABLE room (
     partial_state boolean NOT NULL DEFAULT false,
     horizon bigint NOT NULL DEFAULT 0
 );
-COMMENT ON TABLE room IS 'Every room seen. A row without room_state is a room that was never entered.';
+COMMENT ON TABLE room IS 'Every room seen; never trimmed. A row without room_state is a room that was never entered.';
 COMMENT ON COLUMN room.nid IS 'The integer that stands for the room.';
 COMMENT ON COLUMN room.id IS 'The room id.';
 COMMENT ON COLUMN room.version IS 'The room version.';

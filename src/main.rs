@@ -1,2 +1,6 @@
 //! Hearth.
+
+#[cfg(test)]
+mod tidy;
+
 fn main() {}

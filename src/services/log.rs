@@ -21,8 +21,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hearth_core::id::Position;
+use hearth_store::PgConnectOptions;
 use hearth_store::log::{LogConnection, Proposal};
-use hearth_store::sqlx::PgConnectOptions;
 use hearth_store::{Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;

@@ -8,12 +8,9 @@ pub mod lease;
 pub mod log;
 pub mod statements;
 
-use ::sqlx::PgPool;
-
-/// What callers need of sqlx to compose the server: how to reach the database.
-pub mod sqlx {
-    pub use ::sqlx::postgres::PgConnectOptions;
-}
+use sqlx::PgPool;
+/// How to reach the database.
+pub use sqlx::postgres::PgConnectOptions;
 
 pub use crate::error::{Result, StoreError};
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hearth_core::id::Position;
+use hearth_store::PgConnectOptions;
 use hearth_store::bus::PostgresBus;
-use hearth_store::sqlx::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
 
 use super::apply::Applier;

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hearth_core::id::Position;
+use hearth_store::PgConnectOptions;
 use hearth_store::StoreError;
 use hearth_store::log::{LogConnection, Outcome, Proposal, Recovered};
-use hearth_store::sqlx::PgConnectOptions;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 

@@ -3,9 +3,9 @@
 use std::future::Future;
 
 use hearth_core::id::Position;
+use hearth_store::PgConnectOptions;
 use hearth_store::StoreError;
 use hearth_store::log::{LogConnection, Outcome, Proposal, Recovered};
-use hearth_store::sqlx::PgConnectOptions;
 
 /// The far end of the writer's commits. A trait, so that failures can be put in between.
 pub(in crate::log) trait Target: Send {
