@@ -165,11 +165,11 @@ BEGIN
         WHERE c.i <> ALL (p_dropped);
 
         UPDATE event e SET redacted_by = c.redaction
-        FROM (SELECT DISTINCT ON (r.target) r.target, r.redaction
+        FROM (SELECT DISTINCT ON (r.applies_to) r.applies_to, r.redaction
               FROM jsonb_to_recordset(p_rare -> 'redact')
-                  AS r (i integer, n integer, target text, redaction bigint, applies boolean)
-              WHERE r.i <> ALL (p_dropped) AND r.applies ORDER BY r.target, r.n) c
-        WHERE e.id = c.target AND e.redacted_by IS NULL;
+                  AS r (i integer, n integer, redaction bigint, applies_to bigint)
+              WHERE r.i <> ALL (p_dropped) AND r.applies_to IS NOT NULL ORDER BY r.applies_to, r.n) c
+        WHERE e.nid = c.applies_to AND e.redacted_by IS NULL;
     END IF;
 END
 $$;

@@ -6,3 +6,4 @@ pub mod membership;
 pub mod pdu;
 pub mod room_version;
 pub mod state_tree;
+pub mod token;

@@ -2,3 +2,4 @@
 
 pub mod interned;
 pub mod log;
+pub mod rooms;

@@ -28,7 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 pub use self::apply::{Apply, Logged, What};
-pub use self::cache::Cache;
+pub use self::cache::{Cache, Reading};
 pub use self::chain::Chain;
 pub use self::lease::Lease;
 pub use self::outcome::{CommitError, Committed};

@@ -3,9 +3,12 @@
 pub mod bus;
 pub mod clean_up;
 pub mod error;
+pub mod event;
 pub mod interned;
 pub mod lease;
 pub mod log;
+pub mod membership;
+pub mod room;
 pub mod statements;
 
 use sqlx::PgPool;

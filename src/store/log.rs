@@ -8,6 +8,8 @@ mod replica;
 
 pub use self::change::Change;
 pub use self::commit::{Dropped, LogConnection, Outcome, Reason, Recovered};
-pub use self::proposal::{Append, Claim, Entry, MemberChange, NewEvent, NewNode, Proposal, StateChange};
+pub use self::proposal::{
+    Append, Claim, Entry, MemberChange, NewEvent, NewNode, Proposal, Redacts, SentBy, StateChange,
+};
 pub use self::read::{Logged, What};
 pub use self::replica::Live;

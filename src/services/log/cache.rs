@@ -47,6 +47,18 @@ impl<K: Hash + Eq + Clone, V> Cache<K, V> {
         self.values.get(key)
     }
 
+    /// Begins to read `keys`, which are not in memory, at once; see [`Reading::keep`].
+    #[must_use]
+    pub fn read_many(&self, keys: &[K]) -> Reading<'_, K, V> {
+        Reading { readers: keys.iter().map(|key| (key.clone(), Reader::begin(self, key))).collect() }
+    }
+
+    /// Puts a value that an entry of the log brought; to be called only by the one who hears the log.
+    pub fn put(&self, key: K, value: Arc<V>) {
+        self.invalidate(&key);
+        self.values.insert(key, value);
+    }
+
     /// Forgets `key`.
     pub fn invalidate(&self, key: &K) {
         let mut loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
@@ -66,6 +78,21 @@ impl<K: Hash + Eq + Clone, V> Cache<K, V> {
     }
 }
 
+/// Several values being read.
+pub struct Reading<'a, K: Hash + Eq + Clone, V> {
+    readers: HashMap<K, Reader<'a, K, V>>,
+}
+
+impl<K: Hash + Eq + Clone, V> Reading<'_, K, V> {
+    /// Keeps a value that was read, unless the log touched its key meanwhile.
+    pub fn keep(&self, key: &K, value: Arc<V>) -> Arc<V> {
+        match self.readers.get(key) {
+            Some(reader) => reader.keep(value),
+            None => value,
+        }
+    }
+}
+
 /// Someone who reads a value; leaves the list of readers also when its request is given up.
 struct Reader<'a, K: Hash + Eq + Clone, V> {
     cache: &'a Cache<K, V>,
@@ -79,7 +106,7 @@ impl<'a, K: Hash + Eq + Clone, V> Reader<'a, K, V> {
         Self { cache, key: key.clone() }
     }
 
-    fn keep(self, value: Arc<V>) -> Arc<V> {
+    fn keep(&self, value: Arc<V>) -> Arc<V> {
         let loading = self.cache.loading.lock().unwrap_or_else(PoisonError::into_inner);
         if loading.get(&self.key).is_some_and(|loading| !loading.touched) {
             self.cache.values.insert(self.key.clone(), Arc::clone(&value));

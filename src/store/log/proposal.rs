@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use hearth_core::id::{EventNid, NodeId, Position, RoomNid, Root, StateKeyNid, UserNid};
 
+use hearth_core::pdu::Pdu;
+
 use super::Change;
 
 /// One thing to commit whole or not at all.
@@ -71,41 +73,51 @@ pub enum Entry {
     Change(Change),
 }
 
-/// A room event to be appended.
+/// A room event at the end of its room's timeline.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
     /// Its integer.
     pub nid: EventNid,
-    /// Its event id.
-    pub id: String,
     /// Its room.
     pub room: RoomNid,
     /// Its sender.
     pub sender: UserNid,
-    /// Its type.
-    pub event_type: String,
-    /// For a state event its interned `(type, state_key)` and the state key itself.
-    pub state_key: Option<(StateKeyNid, String)>,
-    /// As in the event.
-    pub depth: i64,
-    /// As in the event, milliseconds since the epoch.
-    pub origin_server_ts: i64,
+    /// For a state event its interned `(type, state_key)`.
+    pub state_key: Option<StateKeyNid>,
+    /// The event itself.
+    pub pdu: Arc<Pdu>,
     /// The state before it.
     pub root_before: Root,
     /// Its auth events.
     pub auth_events: Vec<EventNid>,
-    /// The device and transaction id that sent it, for that device's `unsigned.transaction_id`.
-    pub sent_by: Option<(String, String)>,
-    /// Exact canonical JSON.
-    pub json: Arc<str>,
+    /// What sent it, where a local client did with a transaction id.
+    pub sent_by: Option<SentBy>,
     /// The room's forward extremities after it; none where it is the only one.
     pub heads: Option<Vec<EventNid>>,
     /// The current state after it, where it changed.
     pub state: Option<StateChange>,
     /// Memberships that the change of state changed.
     pub members: Vec<MemberChange>,
-    /// For a redaction: the event id it asks to redact, and whether the auth rules let it.
-    pub redacts: Option<(String, bool)>,
+    /// For a redaction: what it redacts.
+    pub redacts: Option<Redacts>,
+}
+
+/// The device and transaction id that sent an event; `unsigned.transaction_id` shows it to that device alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentBy {
+    /// The device of the event's sender.
+    pub device_id: String,
+    /// As the client chose it.
+    pub txn_id: String,
+}
+
+/// What a redaction asks for, and what comes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redacts {
+    /// The event id it names, known here or not.
+    pub target: String,
+    /// The event that it redacts in effect: known here, in the same room, and the rules let it.
+    pub applies_to: Option<EventNid>,
 }
 
 /// A room's current state from an entry on.

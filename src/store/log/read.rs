@@ -7,7 +7,8 @@ use hearth_core::id::{EventNid, Position, RoomNid, Root, StateKeyNid, UserNid};
 use hearth_core::membership::Membership;
 
 use super::commit::LogKind;
-use super::{Change, MemberChange, NewEvent, StateChange};
+use super::{Change, MemberChange, NewEvent, Redacts, SentBy, StateChange};
+use crate::event::pdu;
 use crate::{Result, Store, StoreError};
 
 /// An entry of the log, complete.
@@ -51,12 +52,9 @@ struct EventRow {
     nid: i64,
     id: String,
     room_nid: i64,
-    event_type: String,
+    version: String,
     state_key_nid: Option<i64>,
-    state_key: Option<String>,
     sender_nid: i64,
-    depth: i64,
-    origin_server_ts: i64,
     root_before: Option<i64>,
     auth_events: Vec<i64>,
     device_id: Option<String>,
@@ -67,7 +65,7 @@ struct EventRow {
     joined: Option<i64>,
     invited: Option<i64>,
     redacts: Option<String>,
-    redacts_applies: Option<bool>,
+    redacts_nid: Option<i64>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -117,14 +115,14 @@ impl Store {
 
     async fn logged_events(&self, first: i64, last: i64) -> Result<HashMap<i64, EventRow>> {
         let rows: Vec<EventRow> = sqlx::query_as(
-            "SELECT e.nid, e.id, e.room_nid, e.type AS event_type, e.state_key_nid, k.key AS state_key,
-                    e.sender_nid, e.depth, e.origin_server_ts, e.root_before, e.auth_events, e.device_id, e.txn_id,
-                    e.json, t.heads, s.root, s.joined, s.invited, r.target AS redacts,
-                    (SELECT x.redacted_by = e.nid FROM event x WHERE x.id = r.target) AS redacts_applies
+            "SELECT e.nid, e.id, e.room_nid, v.version, e.state_key_nid, e.sender_nid, e.root_before,
+                    e.auth_events, e.device_id, e.txn_id, e.json, t.heads, s.root, s.joined, s.invited,
+                    r.target AS redacts,
+                    (SELECT x.nid FROM event x WHERE x.id = r.target AND x.redacted_by = e.nid) AS redacts_nid
              FROM log l
              JOIN event e ON e.nid = l.ref_nid
+             JOIN room v ON v.nid = e.room_nid
              JOIN timeline t ON t.event_nid = e.nid
-             LEFT JOIN state_key k ON k.nid = e.state_key_nid
              LEFT JOIN room_state s ON s.room_nid = l.room_nid AND s.pos = l.pos
              LEFT JOIN redaction r ON r.redaction_nid = e.nid
              WHERE l.pos >= $1 AND l.pos <= $2 AND l.kind = $3",
@@ -191,21 +189,17 @@ fn new_event(row: EventRow, members: Vec<MemberRow>) -> Result<NewEvent> {
     let root_before = row.root_before.ok_or_else(|| StoreError::corrupt("event", row.nid))?;
     Ok(NewEvent {
         nid: EventNid::new(row.nid),
-        id: row.id,
         room: RoomNid::new(row.room_nid),
         sender: UserNid::new(row.sender_nid),
-        event_type: row.event_type,
-        state_key: row.state_key_nid.map(StateKeyNid::new).zip(row.state_key),
-        depth: row.depth,
-        origin_server_ts: row.origin_server_ts,
+        state_key: row.state_key_nid.map(StateKeyNid::new),
+        pdu: Arc::new(pdu(row.nid, &row.id, &row.version, row.json)?),
         root_before: Root::new(root_before),
         auth_events: row.auth_events.into_iter().map(EventNid::new).collect(),
-        sent_by: row.device_id.zip(row.txn_id),
-        json: row.json.into(),
+        sent_by: row.device_id.zip(row.txn_id).map(|(device_id, txn_id)| SentBy { device_id, txn_id }),
         heads: row.heads.map(|heads| heads.into_iter().map(EventNid::new).collect()),
         state,
         members: members.into_iter().map(member_change).collect::<Result<_>>()?,
-        redacts: row.redacts.map(|target| (target, row.redacts_applies.unwrap_or(false))),
+        redacts: row.redacts.map(|target| Redacts { target, applies_to: row.redacts_nid.map(EventNid::new) }),
     })
 }
 

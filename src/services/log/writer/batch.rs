@@ -228,7 +228,7 @@ fn size(proposal: &Proposal) -> usize {
         .entries
         .iter()
         .map(|entry| match entry {
-            Entry::Event(event) => event.json.len(),
+            Entry::Event(event) => event.pdu.json().len(),
             // Bounded by the largest body a client may send, and rare.
             Entry::Membership { .. } | Entry::Change(_) => 1024,
         })

@@ -5,9 +5,9 @@ use sqlx::Postgres;
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 
-use crate::log::{Append, Change, Claim, Entry, MemberChange, NewEvent, NewNode, Proposal};
+use crate::log::{Append, Change, Claim, Entry, MemberChange, NewEvent, NewNode, Proposal, Redacts};
 use crate::{Result, StoreError};
-use hearth_core::id::{EventNid, RoomNid, UserNid};
+use hearth_core::id::{EventNid, RoomNid, StateKeyNid, UserNid};
 
 /// What a log row is about. Stored as a number.
 #[derive(Clone, Copy)]
@@ -192,16 +192,16 @@ impl Columns {
         let events = &mut self.events;
         events.entry.push(entry);
         events.nid.push(event.nid.get());
-        events.id.push(event.id.clone());
-        events.event_type.push(event.event_type.clone());
-        events.state_key.push(event.state_key.as_ref().map(|(nid, _)| nid.get()));
-        events.depth.push(event.depth);
-        events.ts.push(event.origin_server_ts);
+        events.id.push(event.pdu.event_id().to_string());
+        events.event_type.push(event.pdu.event_type().to_string());
+        events.state_key.push(event.state_key.map(StateKeyNid::get));
+        events.depth.push(event.pdu.depth().get());
+        events.ts.push(i64::from(event.pdu.origin_server_ts().0));
         events.root_before.push(event.root_before.get());
         events.auth.push(array_literal(&event.auth_events));
-        events.device.push(event.sent_by.as_ref().map(|(device, _)| device.clone()));
-        events.txn.push(event.sent_by.as_ref().map(|(_, txn)| txn.clone()));
-        events.json.push(event.json.to_string());
+        events.device.push(event.sent_by.as_ref().map(|by| by.device_id.clone()));
+        events.txn.push(event.sent_by.as_ref().map(|by| by.txn_id.clone()));
+        events.json.push(event.pdu.json().to_string());
         events.heads.push(event.heads.as_deref().map(array_literal));
         if let Some(state) = event.state {
             self.states.entry.push(entry);
@@ -212,10 +212,10 @@ impl Columns {
         for member in &event.members {
             self.push_member(entry, member);
         }
-        if let Some((target, applies)) = &event.redacts {
+        if let Some(Redacts { target, applies_to }) = &event.redacts {
             self.push_rare(
                 "redact",
-                json!({ "i": item, "n": entry, "target": target, "redaction": event.nid, "applies": applies }),
+                json!({ "i": item, "n": entry, "target": target, "redaction": event.nid, "applies_to": applies_to }),
             );
         }
     }
