@@ -14,7 +14,34 @@ use serde_json::value::RawValue;
 
 use crate::room_version::RoomVersion;
 
+mod build;
+mod content;
+mod hash;
+mod receive;
+mod redact;
+mod signing_key;
+mod slices;
 mod wire;
+
+pub use build::{BuildError, PduBuilder, Reference};
+pub use content::Content;
+pub use receive::{Counts, FormatError, Integrity, SignatureError, Signed, Unverified, check_format};
+pub use signing_key::{BadKeyVersion, SigningKey};
+use slices::Slices;
+
+/// The most bytes an event may have in canonical JSON, signatures included.
+///
+/// > The complete event MUST NOT be larger than 65536 bytes.
+pub const MAX_BYTES: usize = 65_536;
+
+/// The most bytes of an event's type, state key, sender, room id and event id, each.
+pub const MAX_FIELD_BYTES: usize = 255;
+
+/// The most events one event may be built on.
+pub const MAX_PREV_EVENTS: usize = 20;
+
+/// The most events that may be named as allowing one event.
+pub const MAX_AUTH_EVENTS: usize = 10;
 
 /// How far an event is from the room's beginning, as its sender says; never to be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,6 +140,13 @@ impl Pdu {
     pub fn with_rejected(mut self, rejected: bool) -> Self {
         self.rejected = rejected;
         self
+    }
+
+    /// The same event as it remains after redaction: same id, same signatures, less content.
+    pub fn redacted(&self, version: &RoomVersion) -> Result<Self, PduError> {
+        let json = redact::event(&Slices::parse(&self.json)?, &version.rules.redaction)?;
+        let redacted = Self::from_stored(json.into(), self.event_id.clone(), version)?;
+        Ok(redacted.with_rejected(self.rejected))
     }
 
     /// Its id.
@@ -252,3 +286,6 @@ fn room_of_create(event_id: &EventId, version: &RoomVersion) -> Result<OwnedRoom
     let hash = event_id.as_str().strip_prefix('$').ok_or(PduError::NoRoomId)?;
     RoomId::parse(format!("!{hash}")).map_err(|_| PduError::NoRoomId)
 }
+
+#[cfg(test)]
+mod tests;

@@ -234,3 +234,84 @@ impl RoomVersion {
         !self.rules.authorization.integer_power_levels
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec_vectors::vectors;
+
+    #[test]
+    fn the_table_says_what_the_specification_says_of_every_version() {
+        let spec = vectors("room_versions");
+        assert_eq!(spec.as_object().unwrap().len(), all().len());
+        for version in all() {
+            let row = &spec[version.id.as_str()];
+            let state_resolution = match row["state_res"].as_str().unwrap() {
+                "v1" => StateResolution::V1,
+                "v2" => StateResolution::V2,
+                _ => StateResolution::V2_1,
+            };
+            let says = |field: &str, text: &str| row[field].as_str().unwrap().contains(text);
+            let expected = (
+                state_resolution,
+                says("event_id", "chosen by sender"),
+                says("event_refs", "pairs"),
+                says("canonical_json", "strict"),
+                row["knock"].as_bool().unwrap(),
+                row["restricted"].as_bool().unwrap(),
+                row["knock_restricted"].as_bool().unwrap(),
+                says("power_levels", "strings"),
+                says("create_field", "creator = sender") || row.get("creators").is_some(),
+                says("room_id", "event id of the create event"),
+                if says("depth_max", "63") { i64::MAX } else { MAX_SAFE_INTEGER },
+            );
+            let table = (
+                version.state_resolution,
+                version.event_ids_are_chosen(),
+                version.references_carry_hashes(),
+                version.strict_numbers(),
+                version.knocking(),
+                version.restricted_joins(),
+                version.knock_restricted_joins(),
+                version.string_power_levels(),
+                version.creator_is_sender(),
+                version.room_id_is_create_hash(),
+                version.max_depth,
+            );
+            assert_eq!(table, expected, "version {}", version.id);
+            assert_eq!(version.redacts_in_content(), row.get("redacts").is_some());
+            assert_eq!(version.creators_are_privileged(), row.get("creators").is_some());
+            assert_eq!(version.rules.enforce_key_validity, row["signing_key_validity"].as_bool().unwrap());
+            assert_eq!(
+                version.rules.authorization.special_case_room_aliases,
+                row["aliases_auth_rule"].as_bool().unwrap()
+            );
+            assert_eq!(
+                version.rules.authorization.special_case_room_redaction,
+                row["redaction_auth_rule"].as_bool().unwrap()
+            );
+            assert_eq!(
+                version.rules.authorization.limit_notifications_power_levels,
+                row["notifications_pl_check"].as_bool().unwrap()
+            );
+        }
+    }
+
+    #[test]
+    fn the_default_is_known_and_unknown_versions_are_none() {
+        assert_eq!(rules(&DEFAULT).map(|version| &version.id), Some(&RoomVersionId::V12));
+        assert!(rules(&RoomVersionId::try_from("org.example.x").unwrap()).is_none());
+    }
+
+    #[test]
+    fn a_create_event_without_a_version_makes_a_room_of_version_1() {
+        let of = |json: &str| {
+            let content = crate::canonical_json::parse_object(json).unwrap();
+            of_create_content(&content).map(|version| version.id.clone())
+        };
+        assert_eq!(of("{}"), Some(RoomVersionId::V1));
+        assert_eq!(of(r#"{"room_version":"11"}"#), Some(RoomVersionId::V11));
+        assert_eq!(of(r#"{"room_version":11}"#), None);
+        assert_eq!(of(r#"{"room_version":"13"}"#), None);
+    }
+}
