@@ -2,6 +2,7 @@
 //! no randomness.
 
 pub mod canonical_json;
+pub mod dag;
 pub mod id;
 pub mod membership;
 pub mod pdu;
