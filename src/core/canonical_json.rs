@@ -7,6 +7,7 @@ use ruma::{CanonicalJsonObject, CanonicalJsonValue, canonical_json::RedactingSer
 
 use crate::room_version::RoomVersion;
 
+mod check;
 mod read;
 mod tree;
 
@@ -98,6 +99,12 @@ pub fn parse_object(json: impl AsRef<[u8]>) -> Result<CanonicalJsonObject, JsonE
         CanonicalJsonValue::Object(object) => Ok(object),
         _ => Err(JsonError::NotAnObject),
     }
+}
+
+/// Refuses bytes that are not an object, lie too deep or hold U+0000, and keeps nothing of them. Numbers are
+/// left alone.
+pub fn check_object(json: impl AsRef<[u8]>) -> Result<(), JsonError> {
+    check::object(json.as_ref())
 }
 
 /// The canonical form of an object that may hold a little more than canonical JSON does.

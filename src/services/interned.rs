@@ -8,12 +8,12 @@ use std::hash::Hash;
 use std::ops::Range;
 use std::sync::Arc;
 
-use hearth_core::id::{EventNid, NodeId, StateKeyNid, UserNid};
+use hearth_core::id::{EventNid, NodeId, RoomNid, StateKeyNid, UserNid};
 use hearth_store::interned::{BLOCK, StateKeyName};
 use hearth_store::{Result, Store, StoreError};
 use quick_cache::Equivalent;
 use quick_cache::sync::Cache;
-use ruma::{OwnedUserId, UserId};
+use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 use tokio::sync::Mutex;
 
 /// How many users are kept, each way: about 20 MB when full, and more members than the busiest rooms of
@@ -22,6 +22,9 @@ const USERS: usize = 131_072;
 
 /// How many state keys are kept, each way; nearly all of them are members.
 const STATE_KEYS: usize = 131_072;
+
+/// How many rooms are kept, each way.
+const ROOMS: usize = 65_536;
 
 /// How many names one statement carries, so that a huge room does not hold a connection for long.
 const BATCH: usize = 4096;
@@ -37,6 +40,8 @@ struct Inner {
     user_ids: Cache<UserNid, OwnedUserId>,
     state_key_nids: Cache<Arc<StateKeyName>, StateKeyNid>,
     state_key_names: Cache<StateKeyNid, Arc<StateKeyName>>,
+    room_nids: Cache<OwnedRoomId, RoomNid>,
+    room_ids: Cache<RoomNid, OwnedRoomId>,
     event_nids: Mutex<Range<i64>>,
     node_ids: Mutex<Range<i64>>,
 }
@@ -64,6 +69,8 @@ impl Interned {
             user_ids: Cache::new(USERS),
             state_key_nids: Cache::new(STATE_KEYS),
             state_key_names: Cache::new(STATE_KEYS),
+            room_nids: Cache::new(ROOMS),
+            room_ids: Cache::new(ROOMS),
             event_nids: Mutex::new(0..0),
             node_ids: Mutex::new(0..0),
         }))
@@ -231,6 +238,28 @@ impl Interned {
         in_order(nids.iter().copied(), &names, "state_key")
     }
 
+    /// The room's integer if it was ever seen.
+    pub async fn known_room(&self, id: &RoomId) -> Result<Option<RoomNid>> {
+        if let Some(nid) = self.0.room_nids.get(id) {
+            return Ok(Some(nid));
+        }
+        let found = self.0.store.find_room(id).await?;
+        if let Some(nid) = found {
+            self.keep_room(id.to_owned(), nid);
+        }
+        Ok(found)
+    }
+
+    /// The id of a room.
+    pub async fn room_id(&self, nid: RoomNid) -> Result<OwnedRoomId> {
+        if let Some(id) = self.0.room_ids.get(&nid) {
+            return Ok(id);
+        }
+        let id = self.0.store.room_id(nid).await?.ok_or_else(|| StoreError::corrupt("room", nid))?;
+        self.keep_room(id.clone(), nid);
+        Ok(id)
+    }
+
     /// A number for a new event.
     pub async fn next_event_nid(&self) -> Result<EventNid> {
         // Held during the fetch, so that those who come meanwhile share the block.
@@ -273,6 +302,11 @@ impl Interned {
     fn keep_user(&self, id: OwnedUserId, nid: UserNid) {
         self.0.user_ids.insert(nid, id.clone());
         self.0.user_nids.insert(id, nid);
+    }
+
+    fn keep_room(&self, id: OwnedRoomId, nid: RoomNid) {
+        self.0.room_ids.insert(nid, id.clone());
+        self.0.room_nids.insert(id, nid);
     }
 
     fn keep_state_key(&self, name: Arc<StateKeyName>, nid: StateKeyNid) {

@@ -1,5 +1,10 @@
 //! What the server does, without HTTP.
 
+pub mod account_data;
+pub mod accounts;
+pub mod clock;
+pub mod filters;
 pub mod interned;
 pub mod log;
+pub mod profiles;
 pub mod rooms;

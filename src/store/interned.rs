@@ -3,8 +3,8 @@
 //! Interning commits by itself, before anything refers to what it made: an id that nothing comes to refer
 //! to costs a row and harms nobody.
 
-use hearth_core::id::{EventNid, NodeId, StateKeyNid, UserNid};
-use ruma::{OwnedUserId, UserId};
+use hearth_core::id::{EventNid, NodeId, RoomNid, StateKeyNid, UserNid};
+use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 
 use crate::{Result, Store, StoreError};
 
@@ -115,6 +115,23 @@ impl Store {
             .into_iter()
             .map(|row| (StateKeyNid::new(row.nid), StateKeyName::new(row.r#type, row.key)))
             .collect())
+    }
+
+    /// The integer of a room that was seen before. Served by `room_id_key`.
+    pub async fn find_room(&self, id: &RoomId) -> Result<Option<RoomNid>> {
+        let nid = sqlx::query_scalar!("SELECT nid FROM room WHERE id = $1", id.as_str())
+            .fetch_optional(self.db())
+            .await?;
+        Ok(nid.map(RoomNid::new))
+    }
+
+    /// The room id that an integer stands for. Served by `room_pkey`.
+    pub async fn room_id(&self, nid: RoomNid) -> Result<Option<OwnedRoomId>> {
+        let id = sqlx::query_scalar!("SELECT id FROM room WHERE nid = $1", nid.get())
+            .fetch_optional(self.db())
+            .await?;
+        id.map(|id| OwnedRoomId::try_from(id.as_str()).map_err(|_| StoreError::corrupt("room", id)))
+            .transpose()
     }
 
     /// The first of [`BLOCK`] numbers for events that nobody else gets.

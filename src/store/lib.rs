@@ -1,15 +1,21 @@
 //! All SQL, and only SQL: one noun per file.
 
+pub mod account;
+pub mod account_data;
 pub mod bus;
 pub mod clean_up;
 pub mod error;
 pub mod event;
+mod filter;
 pub mod interned;
 pub mod lease;
 pub mod log;
 pub mod membership;
+mod profile;
+mod registration_token;
 pub mod room;
 pub mod statements;
+pub mod uia;
 
 use sqlx::PgPool;
 /// How to reach the database.

@@ -1,0 +1,269 @@
+//! Local accounts: making them, logging in and out, and knowing who a token belongs to.
+
+mod error;
+mod name;
+mod password;
+mod policy;
+mod secret;
+mod session;
+pub mod uia;
+
+use std::sync::Arc;
+
+use hearth_core::id::UserNid;
+use hearth_store::Store;
+use hearth_store::account::{LocalUser, TokenHash};
+use hearth_store::log::{Change, Entry, Proposal};
+use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId, UserId};
+
+pub use self::error::AccountError;
+pub use self::policy::{Registration, RegistrationMode, RegistrationPolicy};
+pub use self::session::{Caller, NewDevice, OpenedSession};
+
+use self::password::Passwords;
+use crate::clock;
+use crate::interned::Interned;
+use crate::log::{Apply, Cache, CommitError, Log, Logged, What};
+
+/// Users whose sessions are kept in memory: the active users of a large process, about a kilobyte each.
+const USERS: usize = 65_536;
+
+/// Tokens whose owner is kept in memory; an owner never changes, so nothing invalidates these.
+const OWNERS: usize = 131_072;
+
+/// What accounts need to know from the configuration.
+#[derive(Clone, Debug)]
+pub struct AccountSettings {
+    /// This server's name.
+    pub server_name: OwnedServerName,
+    /// Memory of one password hash.
+    pub argon2_memory_kib: u32,
+}
+
+/// The accounts of this server. Cheap to clone.
+#[derive(Clone)]
+pub struct Accounts(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    log: Log,
+    interned: Interned,
+    server_name: OwnedServerName,
+    passwords: Passwords,
+    policy: RegistrationPolicy,
+    users: Cache<UserNid, LocalUser>,
+    owners: quick_cache::sync::Cache<TokenHash, UserNid>,
+}
+
+/// An account to be made.
+#[derive(Debug)]
+pub struct NewAccount {
+    /// Its user id, from [`Accounts::free_name`].
+    pub user_id: OwnedUserId,
+    /// Its password; none where no password shall log in.
+    pub password: Option<String>,
+    /// May use the admin API.
+    pub admin: bool,
+    /// A registration token with a limited number of uses, one of which this is.
+    pub counted_token: Option<String>,
+    /// The device to log in at once, if one.
+    pub device: Option<NewDevice>,
+}
+
+impl Accounts {
+    /// The accounts in `store`, kept true by `log`.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        log: Log,
+        interned: Interned,
+        policy: RegistrationPolicy,
+        settings: &AccountSettings,
+    ) -> Self {
+        let inner = Arc::new(Inner {
+            store,
+            log,
+            interned,
+            server_name: settings.server_name.clone(),
+            passwords: Passwords::new(settings.argon2_memory_kib),
+            policy,
+            users: Cache::new(USERS),
+            owners: quick_cache::sync::Cache::new(OWNERS),
+        });
+        inner.log.register(Arc::clone(&inner) as Arc<dyn Apply>);
+        Self(inner)
+    }
+
+    /// Who may register, and how.
+    #[must_use]
+    pub fn policy(&self) -> &RegistrationPolicy {
+        &self.0.policy
+    }
+
+    /// The user id that a new account of this name would have, if it is well formed and free. With no
+    /// name, one is made up.
+    pub async fn free_name(&self, name: Option<&str>) -> Result<OwnedUserId, AccountError> {
+        let Some(name) = name else { return Ok(name::generate(&self.0.server_name)) };
+        let user_id = name::parse(name, &self.0.server_name)?;
+        if self.find(&user_id).await?.is_some() {
+            return Err(AccountError::NameTaken);
+        }
+        Ok(user_id)
+    }
+
+    /// Makes an account, and logs its first device in where one is asked for.
+    pub async fn create(&self, new: NewAccount) -> Result<Option<OpenedSession>, AccountError> {
+        let password_hash = match new.password {
+            Some(password) => Some(self.0.passwords.hash(password).await?),
+            None => None,
+        };
+        let user = self.0.interned.user(&new.user_id).await?;
+        let ts = clock::now_ms();
+        let mut entries =
+            vec![Entry::Change(Change::CreateAccount { user, password_hash, admin: new.admin, ts })];
+        if let Some(token) = new.counted_token {
+            entries.push(Entry::Change(Change::UseRegistrationToken { token }));
+        }
+        let opened = new.device.map(|device| session::open(user, new.user_id, device, ts));
+        let session = opened.map(|(change, session)| {
+            entries.push(Entry::Change(change));
+            session
+        });
+        match self.0.log.commit(Proposal { entries, ..Proposal::default() }).await {
+            Ok(_) => Ok(session),
+            Err(CommitError::Taken) => Err(AccountError::NameTaken),
+            Err(CommitError::Absent) => Err(AccountError::TokenUsedUp),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Logs a device in by password. Says [`AccountError::WrongPassword`], after the same time, whatever of
+    /// the two was wrong.
+    pub async fn log_in(
+        &self,
+        name: Option<&str>,
+        password: String,
+        device: NewDevice,
+    ) -> Result<OpenedSession, AccountError> {
+        let (user, user_id) = self.check_password(name, password).await?;
+        let (change, session) = session::open(user, user_id, device, clock::now_ms());
+        match self.0.log.commit(Proposal::change(change)).await {
+            Ok(_) => Ok(session),
+            Err(CommitError::Absent) => Err(AccountError::Deactivated),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn check_password(
+        &self,
+        name: Option<&str>,
+        password: String,
+    ) -> Result<(UserNid, OwnedUserId), AccountError> {
+        let user_id = name.and_then(|name| name::of_login(name, &self.0.server_name));
+        let user = match &user_id {
+            Some(user_id) => self.0.interned.known_user(user_id).await?,
+            None => None,
+        };
+        let credentials = match user {
+            Some(user) => self.0.store.credentials(user).await?,
+            None => None,
+        };
+        let hash = credentials.as_ref().and_then(|credentials| credentials.password_hash.clone());
+        let right = self.0.passwords.verify(password, hash).await?;
+        match (user, user_id, credentials) {
+            (Some(user), Some(user_id), Some(credentials)) if right => {
+                if credentials.deactivated {
+                    Err(AccountError::Deactivated)
+                } else {
+                    Ok((user, user_id))
+                }
+            }
+            _ => Err(AccountError::WrongPassword),
+        }
+    }
+
+    /// Logs one device out.
+    pub async fn log_out(&self, user: UserNid, device_id: OwnedDeviceId) -> Result<(), AccountError> {
+        let change = Change::CloseSession { user, device_id: Some(device_id.to_string()), all_but: None };
+        self.0.log.commit(Proposal::change(change)).await?;
+        Ok(())
+    }
+
+    /// Logs every device of a user out.
+    pub async fn log_out_everywhere(&self, user: UserNid) -> Result<(), AccountError> {
+        let change = Change::CloseSession { user, device_id: None, all_but: None };
+        self.0.log.commit(Proposal::change(change)).await?;
+        Ok(())
+    }
+
+    /// Gives an account another password and logs every device out.
+    pub async fn reset_password(&self, user_id: &UserId, password: String) -> Result<(), AccountError> {
+        let user = self.find(user_id).await?.ok_or(AccountError::NoAccount)?.user;
+        let password_hash = self.0.passwords.hash(password).await?;
+        let entries = vec![
+            Entry::Change(Change::SetPassword { user, password_hash }),
+            Entry::Change(Change::CloseSession { user, device_id: None, all_but: None }),
+        ];
+        match self.0.log.commit(Proposal { entries, ..Proposal::default() }).await {
+            Ok(_) => Ok(()),
+            Err(CommitError::Absent) => Err(AccountError::NoAccount),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The account of a user, if they have one, deactivated or not.
+    pub async fn find(&self, user_id: &UserId) -> Result<Option<Arc<LocalUser>>, AccountError> {
+        if user_id.server_name() != self.0.server_name {
+            return Ok(None);
+        }
+        match self.0.interned.known_user(user_id).await? {
+            Some(user) => self.local_user(user).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Whose token this is, if it is good.
+    pub async fn caller(&self, token: &str) -> Result<Option<Caller>, AccountError> {
+        let hash = secret::hash(token);
+        let owner = match self.0.owners.get(&hash) {
+            Some(owner) => owner,
+            None => match self.0.store.token_owner(&hash).await? {
+                Some(owner) => {
+                    self.0.owners.insert(hash, owner);
+                    owner
+                }
+                None => return Ok(None),
+            },
+        };
+        let user = self.local_user(owner).await?;
+        Ok(user.and_then(|user| Caller::of(&user, &hash)))
+    }
+
+    async fn local_user(&self, user: UserNid) -> Result<Option<Arc<LocalUser>>, AccountError> {
+        let store = &self.0.store;
+        Ok(self.0.users.get(&user, || store.local_user(user)).await?)
+    }
+}
+
+impl Apply for Inner {
+    fn apply(&self, entry: &Logged) {
+        match &entry.what {
+            What::Change(
+                Change::CreateAccount { user, .. }
+                | Change::SetPassword { user, .. }
+                | Change::OpenSession { user, .. }
+                | Change::CloseSession { user, .. },
+            ) => self.users.invalidate(user),
+            What::Unknown => {
+                if let Some(user) = entry.subject {
+                    self.users.invalidate(&user);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn reset(&self) {
+        self.users.clear();
+    }
+}

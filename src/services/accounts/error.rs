@@ -1,0 +1,47 @@
+use hearth_store::StoreError;
+
+use crate::log::CommitError;
+
+/// Why something about an account did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// Nobody may register.
+    #[error("registration is closed")]
+    RegistrationClosed,
+    /// The name belongs, or once belonged, to somebody.
+    #[error("the name is taken")]
+    NameTaken,
+    /// The name has characters that names do not have, or is empty.
+    #[error("the name is not well formed")]
+    NameInvalid,
+    /// The user id would be longer than ids are.
+    #[error("the name is too long")]
+    NameTooLong,
+    /// The password is empty or longer than is reasonable.
+    #[error("the password is empty or too long")]
+    PasswordLength,
+    /// There is no such account, or that is not its password.
+    #[error("wrong name or password")]
+    WrongPassword,
+    /// The account is in use no more.
+    #[error("the account was deactivated")]
+    Deactivated,
+    /// There is no such account.
+    #[error("there is no such account")]
+    NoAccount,
+    /// The registration token was used as often as it may be.
+    #[error("the registration token is used up")]
+    TokenUsedUp,
+    /// Too many passwords wait to be checked.
+    #[error("too many passwords wait to be checked")]
+    Busy,
+    /// The password hash could not be computed or read.
+    #[error("a password hash failed: {0}")]
+    Hash(String),
+    /// The log did not take it.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

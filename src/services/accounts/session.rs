@@ -1,0 +1,89 @@
+//! Sessions: a device of a user, and the token that speaks for it.
+
+use hearth_core::id::UserNid;
+use hearth_store::account::{LocalUser, TokenHash};
+use hearth_store::log::Change;
+use rand::RngExt;
+use ruma::{OwnedDeviceId, OwnedUserId};
+
+use super::secret;
+
+/// The longest name of a device that is kept; the rest is cut off.
+const MAX_DISPLAY_NAME_CHARS: usize = 256;
+
+/// Characters of a device id that the server makes up.
+const DEVICE_ID_LENGTH: usize = 10;
+
+/// Who makes a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The user.
+    pub user: UserNid,
+    /// Their user id.
+    pub user_id: OwnedUserId,
+    /// Their device.
+    pub device_id: OwnedDeviceId,
+    /// May use the admin API.
+    pub admin: bool,
+}
+
+/// A device that asks to be logged in.
+#[derive(Clone, Debug, Default)]
+pub struct NewDevice {
+    /// Its id; one is made up where there is none. A known one is taken over, and its old token dies.
+    pub id: Option<OwnedDeviceId>,
+    /// Its name, for a device that is not known yet.
+    pub display_name: Option<String>,
+}
+
+/// A device that was logged in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenedSession {
+    /// Whose it is.
+    pub user_id: OwnedUserId,
+    /// The device.
+    pub device_id: OwnedDeviceId,
+    /// Its access token. This is the only time that it is known.
+    pub access_token: String,
+}
+
+impl Caller {
+    /// The caller with this token; none where it is no longer one of the user's.
+    pub(super) fn of(user: &LocalUser, hash: &TokenHash) -> Option<Self> {
+        let session = user.sessions.iter().find(|session| session.token_hash == *hash)?;
+        if user.deactivated {
+            return None;
+        }
+        Some(Self {
+            user: user.user,
+            user_id: user.user_id.clone(),
+            device_id: session.device_id.as_str().into(),
+            admin: user.admin,
+        })
+    }
+}
+
+/// A new session of a user: what the log is told, and what the client is.
+pub(super) fn open(
+    user: UserNid,
+    user_id: OwnedUserId,
+    device: NewDevice,
+    ts: i64,
+) -> (Change, OpenedSession) {
+    let device_id = device.id.unwrap_or_else(generate_device_id);
+    let access_token = secret::access_token();
+    let change = Change::OpenSession {
+        user,
+        device_id: device_id.to_string(),
+        display_name: device.display_name.map(|name| name.chars().take(MAX_DISPLAY_NAME_CHARS).collect()),
+        token_hash: secret::hex(&secret::hash(&access_token)),
+        ts,
+    };
+    (change, OpenedSession { user_id, device_id, access_token })
+}
+
+fn generate_device_id() -> OwnedDeviceId {
+    let mut rng = rand::rng();
+    let id: String = (0..DEVICE_ID_LENGTH).map(|_| char::from(rng.random_range(b'A'..=b'Z'))).collect();
+    id.into()
+}

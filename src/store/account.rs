@@ -1,0 +1,92 @@
+//! Local accounts, their devices and access tokens. They are written by the log; this reads them.
+
+use hearth_core::id::UserNid;
+use ruma::OwnedUserId;
+
+use crate::{Result, Store, StoreError};
+
+/// SHA-256 of an access token.
+pub type TokenHash = [u8; 32];
+
+/// What a password is checked against.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// PHC string; none where no password logs in.
+    pub password_hash: Option<String>,
+    /// The account is in use no more.
+    pub deactivated: bool,
+}
+
+/// A local user and their sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalUser {
+    /// The user.
+    pub user: UserNid,
+    /// Their user id.
+    pub user_id: OwnedUserId,
+    /// May use the admin API.
+    pub admin: bool,
+    /// The account is in use no more.
+    pub deactivated: bool,
+    /// Their sessions.
+    pub sessions: Vec<Session>,
+}
+
+/// A device that is logged in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Its token.
+    pub token_hash: TokenHash,
+    /// The device.
+    pub device_id: String,
+}
+
+impl Store {
+    /// What a password of this account is checked against; none where there is no account. Served by
+    /// `account_pkey`.
+    pub async fn credentials(&self, user: UserNid) -> Result<Option<Credentials>> {
+        let row = sqlx::query!(
+            r#"SELECT password_hash, deactivated_ts IS NOT NULL AS "deactivated!" FROM account WHERE user_nid = $1"#,
+            user.get()
+        )
+        .fetch_optional(self.db())
+        .await?;
+        Ok(row.map(|row| Credentials { password_hash: row.password_hash, deactivated: row.deactivated }))
+    }
+
+    /// A local user and their sessions; none where there is no account. Served by `account_pkey` and
+    /// `access_token_device`.
+    pub async fn local_user(&self, user: UserNid) -> Result<Option<LocalUser>> {
+        let rows = sqlx::query!(
+            r#"SELECT i.id, a.admin, a.deactivated_ts IS NOT NULL AS "deactivated!",
+                      t.hash AS "hash?", t.device_id AS "device_id?"
+               FROM account a
+               JOIN interned_user i ON i.nid = a.user_nid
+               LEFT JOIN access_token t ON t.user_nid = a.user_nid
+               WHERE a.user_nid = $1"#,
+            user.get()
+        )
+        .fetch_all(self.db())
+        .await?;
+        let Some(first) = rows.first() else { return Ok(None) };
+        let user_id = OwnedUserId::try_from(first.id.as_str())
+            .map_err(|_| StoreError::corrupt("interned_user", &first.id))?;
+        let (admin, deactivated) = (first.admin, first.deactivated);
+        let mut sessions = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (Some(hash), Some(device_id)) = (row.hash, row.device_id) else { continue };
+            let token_hash =
+                TokenHash::try_from(hash).map_err(|_| StoreError::corrupt("access_token", user))?;
+            sessions.push(Session { token_hash, device_id });
+        }
+        Ok(Some(LocalUser { user, user_id, admin, deactivated, sessions }))
+    }
+
+    /// Whose a token is. Served by `access_token_pkey`.
+    pub async fn token_owner(&self, hash: &TokenHash) -> Result<Option<UserNid>> {
+        let user = sqlx::query_scalar!("SELECT user_nid FROM access_token WHERE hash = $1", &hash[..])
+            .fetch_optional(self.db())
+            .await?;
+        Ok(user.map(UserNid::new))
+    }
+}
