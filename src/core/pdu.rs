@@ -27,7 +27,7 @@ pub use build::{BuildError, PduBuilder, Reference};
 pub use content::Content;
 pub use receive::{Counts, FormatError, Integrity, SignatureError, Signed, Unverified, check_format};
 pub use signing_key::{BadKeyVersion, SigningKey};
-use slices::Slices;
+pub(crate) use slices::{ObjectWriter, Slices};
 
 /// The most bytes an event may have in canonical JSON, signatures included.
 ///
@@ -286,6 +286,9 @@ fn room_of_create(event_id: &EventId, version: &RoomVersion) -> Result<OwnedRoom
     let hash = event_id.as_str().strip_prefix('$').ok_or(PduError::NoRoomId)?;
     RoomId::parse(format!("!{hash}")).map_err(|_| PduError::NoRoomId)
 }
+
+#[cfg(test)]
+pub(crate) mod testing;
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,5 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
-use ruma::{CanonicalJsonObject, RoomVersionId, owned_server_name, room_id, signatures, user_id};
+use ruma::{CanonicalJsonObject, RoomVersionId, owned_server_name, signatures};
 use serde_json::{Value, json};
 
 use super::*;
@@ -11,15 +11,7 @@ use crate::{
 
 mod received;
 
-/// The key of the specification's examples.
-pub(super) fn spec_key() -> SigningKey {
-    let signing = vectors("signing");
-    // The example's last character has bits beyond the 32 bytes, which a strict decoder refuses.
-    let seed = ruma::serde::Base64::<ruma::serde::base64::Standard, [u8; 32]>::parse(
-        signing["seed_base64"].as_str().unwrap(),
-    );
-    SigningKey::from_seed(owned_server_name!("domain"), "1", seed.unwrap().as_inner()).unwrap()
-}
+use super::testing::{message, spec_key};
 
 pub(super) fn version(name: &str) -> &'static RoomVersion {
     room_version::rules(&RoomVersionId::try_from(name).unwrap()).unwrap()
@@ -31,27 +23,6 @@ pub(super) fn canonical(json: &Value) -> String {
 
 fn object(json: &Value) -> CanonicalJsonObject {
     canonical_json::parse_object(json.to_string()).unwrap()
-}
-
-/// A message in some room of a version.
-pub(super) fn message(version: &RoomVersion) -> PduBuilder {
-    let chosen = version.event_ids_are_chosen();
-    let other = ruma::event_id!("$other:domain").to_owned();
-    let reference =
-        if chosen { Reference::with_hash(other, "hash".to_owned()) } else { Reference::by_id(other) };
-    PduBuilder {
-        room_id: Some(room_id!("!r:domain").to_owned()),
-        sender: user_id!("@u:domain").to_owned(),
-        event_type: TimelineEventType::RoomMessage,
-        state_key: None,
-        content: Content::from_client(r#"{"msgtype":"m.text","body":"hi"}"#, version).unwrap(),
-        prev_events: vec![reference.clone()],
-        auth_events: vec![reference],
-        depth: Depth::new(7).unwrap(),
-        origin_server_ts: MilliSecondsSinceUnixEpoch(ruma::uint!(1_000_000)),
-        redacts: None,
-        event_id: chosen.then(|| ruma::event_id!("$m:domain").to_owned()),
-    }
 }
 
 #[test]
