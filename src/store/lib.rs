@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod account_data;
+pub mod alias;
 pub mod bus;
 pub mod clean_up;
 pub mod connect;

@@ -1,0 +1,58 @@
+//! The first events of a room, whose create event may have to be built before the room has a name.
+
+use std::sync::Arc;
+
+use hearth_core::id::RoomNid;
+use hearth_core::room_version::RoomVersion;
+use hearth_store::room::Room;
+use ruma::OwnedRoomId;
+
+use super::build::Place;
+use super::handle::Handle;
+use super::view::{Built, View};
+use super::{Added, Addition, RoomError, Rooms};
+
+/// A room whose events are built, and of which nothing is committed.
+pub(super) struct Begun {
+    pub(super) room: Room,
+    view: View,
+    built: Vec<Built>,
+}
+
+impl Rooms {
+    /// Builds the first events of a room. Without an id the room is named by its create event.
+    pub(super) async fn begin(
+        &self,
+        version: &'static RoomVersion,
+        id: Option<OwnedRoomId>,
+        addition: &Addition,
+    ) -> Result<Begun, RoomError> {
+        let mut view = View::empty();
+        let mut drafts = addition.drafts.iter();
+        let Some(create) = drafts.next() else { return Err(RoomError::UnknownRoom) };
+        let nameless = Place { room: RoomNid::new(0), id: id.as_ref(), version };
+        let mut first = self.build(&nameless, &mut view, &addition.author, create).await?;
+        let id = first.event.pdu.room_id().to_owned();
+        let nid = self.reader.store.intern_room(&id, version).await?;
+        first.event.room = nid;
+        view.push(&first.event, version)?;
+        let mut built = vec![first];
+        let place = Place { room: nid, id: Some(&id), version };
+        for draft in drafts {
+            let next = self.build(&place, &mut view, &addition.author, draft).await?;
+            view.push(&next.event, version)?;
+            built.push(next);
+        }
+        Ok(Begun { room: Room { nid, id, version }, view, built })
+    }
+}
+
+impl Begun {
+    /// Commits everything, or nothing.
+    pub(super) async fn finish(self, rooms: &Rooms, addition: &Addition) -> Result<Vec<Added>, RoomError> {
+        let handle = Arc::new(Handle::new(self.room));
+        rooms.keep_handle(&handle);
+        let submitted = handle.submit_built(rooms, addition, &self.view.chain, self.built)?;
+        submitted.commit().await
+    }
+}

@@ -1,0 +1,62 @@
+//! What can go wrong in a room.
+
+use hearth_core::canonical_json::JsonError;
+use hearth_core::pdu::BuildError;
+use hearth_store::StoreError;
+
+use crate::log::CommitError;
+
+/// Why something could not be done to a room.
+#[derive(Debug, thiserror::Error)]
+pub enum RoomError {
+    /// This server has no such room.
+    #[error("this server knows no such room")]
+    UnknownRoom,
+    /// This server has no such event in the room.
+    #[error("this server knows no such event in the room")]
+    UnknownEvent,
+    /// A part of the request is not what it must be. Says what.
+    #[error("{0}")]
+    InvalidParameter(&'static str),
+    /// A canonical alias that does not point to the room.
+    #[error("the alias {0} does not point to this room")]
+    BadAlias(String),
+    /// The room's rules do not allow it. Says why.
+    #[error("{0}")]
+    Denied(String),
+    /// What is asked for contradicts itself. Says how.
+    #[error("{0}")]
+    InvalidState(String),
+    /// There is no preset of that name.
+    #[error("there is no such preset")]
+    UnknownPreset,
+    /// More than the server takes at a time.
+    #[error("at most {most} {what} are taken at a time")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many it takes.
+        most: usize,
+    },
+    /// It needs another server, and this one does not federate.
+    #[error("{0} belongs to another server, and this server does not federate")]
+    Remote(String),
+    /// The user's membership does not fit the action. Says how.
+    #[error("{0}")]
+    Membership(&'static str),
+    /// The content cannot be part of an event.
+    #[error("the content cannot be part of an event: {0}")]
+    Content(#[from] JsonError),
+    /// The event cannot be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// Others write to the room faster than this could be added to it.
+    #[error("the room is too busy at the moment")]
+    Contended,
+    /// The log did not take it.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,147 @@
+//! Sending events, setting state, redacting.
+
+use hearth_core::pdu::Content;
+use ruma::events::TimelineEventType;
+use ruma::{EventId, OwnedEventId, RoomId, UserId};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Addition, Author, Draft, RoomError, Rooms, Transaction};
+use crate::profiles::{AVATAR_URL, DISPLAY_NAME};
+
+/// What a redaction's content may name.
+#[derive(Deserialize)]
+struct RedactsField {
+    redacts: Option<OwnedEventId>,
+}
+
+impl Rooms {
+    /// Sends an event; a repeated transaction id is answered with the event it made the first time.
+    pub async fn send(
+        &self,
+        author: &Author,
+        room: &RoomId,
+        message: NewMessage<'_>,
+    ) -> Result<OwnedEventId, RoomError> {
+        let room = self.known(room).await?;
+        let content = Content::from_client(message.content, room.version)?;
+        let mut draft = Draft::message(message.event_type, content);
+        if draft.event_type == TimelineEventType::RoomRedaction {
+            draft = redaction_of_content(draft)?;
+        }
+        let addition = Addition { transaction: Some(message.transaction), ..Addition::of(author, draft) };
+        first(self.handle(&room).add(self, &addition).await?)
+    }
+
+    /// Redacts an event.
+    pub async fn redact(
+        &self,
+        author: &Author,
+        room: &RoomId,
+        target: &EventId,
+        reason: Option<&str>,
+        transaction: Transaction,
+    ) -> Result<OwnedEventId, RoomError> {
+        let room = self.known(room).await?;
+        self.check_redaction(&room, author, target).await?;
+        let content = reason.map_or_else(|| json!({}), |reason| json!({ "reason": reason }));
+        let mut draft = Draft::message(TimelineEventType::RoomRedaction, Content::from_serialize(&content)?);
+        draft.redacts = Some(target.to_owned());
+        let addition = Addition { transaction: Some(transaction), ..Addition::of(author, draft) };
+        first(self.handle(&room).add(self, &addition).await?)
+    }
+
+    /// Sets a state event. What the state says already is not sent again.
+    pub async fn set_state(
+        &self,
+        author: &Author,
+        room: &RoomId,
+        new: NewState<'_>,
+    ) -> Result<OwnedEventId, RoomError> {
+        let room = self.known(room).await?;
+        let mut content = Content::from_client(new.content, room.version)?;
+        match new.event_type {
+            TimelineEventType::RoomCreate => {
+                return Err(RoomError::Denied("A room is created only once.".to_owned()));
+            }
+            TimelineEventType::RoomMember => {
+                content = self.own_profile_filled_in(author, new.state_key, content).await?;
+            }
+            TimelineEventType::RoomCanonicalAlias => {
+                self.check_canonical_alias(&room, &content).await?;
+            }
+            _ => {}
+        }
+        let draft = Draft::state(new.event_type, new.state_key, content);
+        let addition = Addition { unless_same: true, ..Addition::of(author, draft) };
+        first(self.handle(&room).add(self, &addition).await?)
+    }
+
+    /// A member event of one's own shows one's profile where it says nothing of it.
+    async fn own_profile_filled_in(
+        &self,
+        author: &Author,
+        state_key: &str,
+        content: Content,
+    ) -> Result<Content, RoomError> {
+        if <&UserId>::try_from(state_key).is_err() {
+            return Err(RoomError::InvalidParameter("The state key of a member event is a user id."));
+        }
+        // It was canonicalised from JSON, so it reads as JSON.
+        let mut fields: Value = serde_json::from_str(content.as_str()).unwrap_or_default();
+        let shows_profile = matches!(fields["membership"].as_str(), Some("join" | "knock"));
+        if state_key != author.id.as_str() || !shows_profile {
+            return Ok(content);
+        }
+        let Some(profile) = self.profiles.of(author.nid).await? else { return Ok(content) };
+        for field in [DISPLAY_NAME, AVATAR_URL] {
+            if fields.get(field).is_none()
+                && let Some(value) = profile.get(field)
+            {
+                fields[field] = value.clone();
+            }
+        }
+        Ok(Content::from_serialize(&fields)?)
+    }
+}
+
+/// An event that is no state event, as a client gives it.
+#[derive(Clone, Debug)]
+pub struct NewMessage<'a> {
+    /// Its type.
+    pub event_type: TimelineEventType,
+    /// Its content, JSON.
+    pub content: &'a str,
+    /// The transaction id it uses up.
+    pub transaction: Transaction,
+}
+
+/// A state event, as a client gives it.
+#[derive(Clone, Debug)]
+pub struct NewState<'a> {
+    /// Its type.
+    pub event_type: TimelineEventType,
+    /// Its state key.
+    pub state_key: &'a str,
+    /// Its content, JSON.
+    pub content: &'a str,
+}
+
+/// A redaction sent like any event names its target in its content.
+fn redaction_of_content(draft: Draft) -> Result<Draft, RoomError> {
+    let missing = RoomError::InvalidParameter("A redaction names the event it redacts in `redacts`.");
+    let Ok(RedactsField { redacts: Some(target) }) = serde_json::from_str(draft.content.as_str()) else {
+        return Err(missing);
+    };
+    let mut fields: Value = serde_json::from_str(draft.content.as_str()).unwrap_or_default();
+    if let Some(fields) = fields.as_object_mut() {
+        // It stands where the room version wants it.
+        fields.remove("redacts");
+    }
+    let content = Content::from_serialize(&fields)?;
+    Ok(Draft { content, redacts: Some(target), ..draft })
+}
+
+fn first(added: Vec<super::Added>) -> Result<OwnedEventId, RoomError> {
+    added.into_iter().next().map(|added| added.event_id).ok_or(RoomError::UnknownRoom)
+}
