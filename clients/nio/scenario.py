@@ -12,177 +12,23 @@ import logging
 import secrets
 import sys
 import time
-from dataclasses import dataclass
 
 from nio import (
-    AsyncClient,
-    AsyncClientConfig,
     ErrorResponse,
     RedactedEvent,
     RedactionEvent,
     RoomCreateEvent,
     RoomMemberEvent,
-    RoomMessagesError,
     RoomMessageText,
     RoomPreset,
-    SyncError,
-    SyncResponse,
 )
+from person import Failure, Person, Report, Sent, account, good, timeline_of, told
 
-STEP_SECONDS = 60
 # Sending is one request after the other, and a debug build is allowed to be slow.
 OFFLINE_STEP_SECONDS = 300
 OFFLINE_MESSAGES = 500
 OFFLINE_TIMELINE_LIMIT = 20
-# Above the largest burst, so that only the offline case may be limited.
-LIVE_TIMELINE_LIMIT = 100
-LONG_POLL_MS = 30_000
 PASSWORD = "a long enough Passw0rd for anyone"
-
-
-class Failure(Exception):
-    """The step cannot go on; what was expected and what came is in the message."""
-
-
-class Report:
-    """Prints and counts what was checked."""
-
-    def __init__(self):
-        self.passed = 0
-        self.failed = 0
-
-    def check(self, what, got, want=True):
-        if got == want:
-            self.passed += 1
-            print(f"    ok      {what}", flush=True)
-        else:
-            self.failed += 1
-            print(f"    FAILED  {what}\n            expected {want!r}\n            came     {got!r}", flush=True)
-
-    async def step(self, name, story, seconds=STEP_SECONDS):
-        print(f"  {name}", flush=True)
-        try:
-            async with asyncio.timeout(seconds):
-                await story()
-        except Failure as failure:
-            self.check(f"the step could not go on: {failure}", False)
-        except TimeoutError:
-            self.check(f"the step took longer than {seconds} s", False)
-        except Exception as error:  # noqa: BLE001 - a surprise inside the client is a finding, too
-            self.check(f"the step broke: {type(error).__name__}: {error}", False)
-
-
-@dataclass
-class Sent:
-    """A message the server has acknowledged."""
-
-    event_id: str
-    sender: str
-    body: str
-    txn: str
-
-
-def good(response, what):
-    """The response, unless it is an error."""
-    if isinstance(response, ErrorResponse):
-        raise Failure(f"{what}: expected success, came {response}")
-    return response
-
-
-def timeline_of(limit):
-    return {"room": {"timeline": {"limit": limit}}}
-
-
-def account(base_url, localpart):
-    # Without limits nio would retry a dead server for ever.
-    config = AsyncClientConfig(max_timeouts=2, max_limit_exceeded=20, encryption_enabled=False)
-    return AsyncClient(base_url, localpart, config=config)
-
-
-class Person:
-    """One device of one user: a client, its running sync loop and all that the loop brought."""
-
-    def __init__(self, name, client):
-        self.name = name
-        self.client = client
-        self.syncs: list[SyncResponse] = []
-        self.errors: list[SyncError] = []
-        self.loop = None
-        self.news = asyncio.Event()
-        client.add_response_callback(self._synced, SyncResponse)
-        client.add_response_callback(self._stumbled, SyncError)
-
-    @property
-    def user_id(self):
-        return self.client.user_id
-
-    async def _synced(self, response):
-        self.syncs.append(response)
-        self.news.set()
-
-    async def _stumbled(self, response):
-        self.errors.append(response)
-        self.news.set()
-
-    def start(self, **options):
-        options = {"sync_filter": timeline_of(LIVE_TIMELINE_LIMIT), **options}
-        self.loop = asyncio.create_task(self.client.sync_forever(timeout=LONG_POLL_MS, **options))
-
-    async def stop(self):
-        if self.loop:
-            self.loop.cancel()
-            await asyncio.gather(self.loop, return_exceptions=True)
-            self.loop = None
-
-    def timeline(self, room_id, kind=object):
-        """What the loop brought of a room's timeline, in the order it came."""
-        rooms = (sync.rooms.join.get(room_id) for sync in self.syncs)
-        return [event for room in rooms if room for event in room.timeline.events if isinstance(event, kind)]
-
-    def bodies(self, room_id):
-        return [event.body for event in self.timeline(room_id, RoomMessageText)]
-
-    def has(self, room_id, event_id):
-        return any(event.event_id == event_id for event in self.timeline(room_id))
-
-    async def until(self, what, happened, seconds=20):
-        deadline = time.monotonic() + seconds
-        while not happened():
-            if self.loop and self.loop.done():
-                raise Failure(f"{self.name} waited for {what}; the sync loop ended: {self.loop!r}")
-            left = deadline - time.monotonic()
-            if left <= 0:
-                last = str(self.syncs[-1]) if self.syncs else "no sync at all"
-                raise Failure(f"{self.name} waited {seconds} s for {what}; last came: {last}; errors: {self.errors}")
-            self.news.clear()
-            try:
-                await asyncio.wait_for(self.news.wait(), min(left, 1))
-            except TimeoutError:
-                pass
-
-    async def say(self, room_id, body):
-        txn = secrets.token_hex(8)
-        content = {"msgtype": "m.text", "body": body}
-        response = good(await self.client.room_send(room_id, "m.room.message", content, tx_id=txn), f"sending {body!r}")
-        return Sent(response.event_id, self.user_id, body, txn)
-
-    async def history(self, room_id, start, limit, end=None):
-        """Every event from `start` backwards, newest first, and the number of pages that took."""
-        events, pages = [], 0
-        while start:
-            page = await self.client.room_messages(room_id, start, end=end, limit=limit)
-            if isinstance(page, RoomMessagesError):
-                raise Failure(f"/messages from {start}: {page}")
-            pages += 1
-            events += page.chunk
-            start = page.end if page.chunk and page.end != end else None
-        return events, pages
-
-
-def told(events):
-    """Messages in the shape in which the scenario remembers them; a redacted one has no body."""
-    kinds = (RoomMessageText, RedactedEvent)
-    return [(e.event_id, e.sender, getattr(e, "body", None)) for e in events if isinstance(e, kinds)]
 
 
 class Scenario:
@@ -201,9 +47,7 @@ class Scenario:
 
     def expected(self, said=None):
         """The messages of the group room as a newcomer to its history must read them."""
-        return [
-            (s.event_id, s.sender, None if s.event_id in self.redacted else s.body) for s in said or self.said
-        ]
+        return [(s.event_id, s.sender, None if s.event_id in self.redacted else s.body) for s in said or self.said]
 
     async def register(self):
         for localpart in self.names.values():
@@ -216,7 +60,9 @@ class Scenario:
     async def _register(self, client, localpart):
         probe = await client.send("POST", "/_matrix/client/v3/register", data=b"{}")
         offer = await probe.json()
-        self.report.check("an empty registration is answered 401 with flows", (probe.status, "flows" in offer), (401, True))
+        self.report.check(
+            "an empty registration is answered 401 with flows", (probe.status, "flows" in offer), (401, True)
+        )
         flows = [set(flow["stages"]) for flow in offer["flows"]]
         if {"m.login.dummy"} in flows:
             response = await client.register(localpart, PASSWORD)
@@ -244,13 +90,18 @@ class Scenario:
         client = account(self.base_url, localpart)
         response = good(await client.login(PASSWORD, device_name=device_name), f"logging in {localpart}")
         me = good(await client.whoami(), "whoami")
-        self.report.check(f"whoami of {device_name} agrees with its login", (me.user_id, me.device_id), (response.user_id, response.device_id))
+        self.report.check(
+            f"whoami of {device_name} agrees with its login",
+            (me.user_id, me.device_id),
+            (response.user_id, response.device_id),
+        )
         return Person(name, client)
 
     async def group_room(self):
         anna, bert, check = self.anna, self.bert, self.report.check
         room = good(
-            await anna.client.room_create(name="The garden", topic="Weeds", preset=RoomPreset.private_chat), "creating the group"
+            await anna.client.room_create(name="The garden", topic="Weeds", preset=RoomPreset.private_chat),
+            "creating the group",
         )
         self.group = room.room_id
         await anna.until("the new room", lambda: self.group in anna.client.rooms)
@@ -266,7 +117,9 @@ class Scenario:
         check("the preset made it an invite room", model.join_rule, "invite")
         check("its members", set(model.users), {anna.user_id, bert.user_id})
         check("the invite is gone", self.group in bert.client.invited_rooms, False)
-        await anna.until("Bert in the member list", lambda: not anna.client.rooms[self.group].users[bert.user_id].invited)
+        await anna.until(
+            "Bert in the member list", lambda: not anna.client.rooms[self.group].users[bert.user_id].invited
+        )
 
     async def enter(self, person, room_id):
         good(await person.client.join(room_id), "joining")
@@ -277,17 +130,26 @@ class Scenario:
     async def direct_room(self):
         anna, bert, check = self.anna, self.bert, self.report.check
         room = good(
-            await anna.client.room_create(is_direct=True, preset=RoomPreset.trusted_private_chat, invite=[bert.user_id]),
+            await anna.client.room_create(
+                is_direct=True, preset=RoomPreset.trusted_private_chat, invite=[bert.user_id]
+            ),
             "creating the direct room",
         )
         self.direct = room.room_id
         await bert.until("the direct invite", lambda: self.direct in bert.client.invited_rooms)
         await bert.until("its sender", lambda: bert.client.invited_rooms[self.direct].inviter == anna.user_id)
         invites = [sync.rooms.invite[self.direct] for sync in bert.syncs if self.direct in sync.rooms.invite]
-        flags = [e.content.get("is_direct") for i in invites for e in i.invite_state if getattr(e, "membership", "") == "invite"]
+        flags = [
+            e.content.get("is_direct")
+            for i in invites
+            for e in i.invite_state
+            if getattr(e, "membership", "") == "invite"
+        ]
         check("the invite says is_direct", flags[-1:], [True])
         await self.enter(bert, self.direct)
-        levels = good(await bert.client.room_get_state_event(self.direct, "m.room.power_levels"), "reading power levels").content
+        levels = good(
+            await bert.client.room_get_state_event(self.direct, "m.room.power_levels"), "reading power levels"
+        ).content
         raised = await bert.client.room_put_state(self.direct, "m.room.power_levels", {**levels, "invite": 1})
         check("Bert may change what Anna may (trusted_private_chat)", isinstance(raised, ErrorResponse), False)
         check("the unnamed room is called after Anna", bert.client.rooms[self.direct].display_name, self.names["anna"])
@@ -301,11 +163,15 @@ class Scenario:
         self.report.check("m.direct is stored", stored.status, 200)
 
         def arrived():
-            return [e.content for s in anna.syncs for e in s.account_data_events if getattr(e, "type", "") == "m.direct"]
+            return [
+                e.content for s in anna.syncs for e in s.account_data_events if getattr(e, "type", "") == "m.direct"
+            ]
 
         await anna.until("m.direct by sync", arrived)
         self.report.check("m.direct comes by sync", arrived()[-1], content)
-        self.report.check("m.direct can be read", good(await anna.client.list_direct_rooms(), "m.direct").rooms, content)
+        self.report.check(
+            "m.direct can be read", good(await anna.client.list_direct_rooms(), "m.direct").rooms, content
+        )
 
     async def talk(self):
         anna, bert = self.anna, self.bert
@@ -336,7 +202,9 @@ class Scenario:
             return [await person.say(self.group, body) for body in bodies]
 
         both = await asyncio.gather(*(chatter(person, bodies) for person, bodies in bursts))
-        await self.anna.until("the burst", lambda: all(self.anna.has(self.group, s.event_id) for said in both for s in said))
+        await self.anna.until(
+            "the burst", lambda: all(self.anna.has(self.group, s.event_id) for said in both for s in said)
+        )
         sent = {s.event_id: s for said in both for s in said}
         # The server decides the order between the two; each one's own order is theirs.
         order = [e.event_id for e in self.anna.timeline(self.group) if e.event_id in sent]
@@ -355,7 +223,9 @@ class Scenario:
         last = [s for s in self.said if s.sender == self.anna.user_id][-1]
         content = {"msgtype": "m.text", "body": last.body}
         again = await self.anna.client.room_send(self.group, "m.room.message", content, tx_id=last.txn)
-        self.report.check("sending again under the same transaction id sends nothing new", again.event_id, last.event_id)
+        self.report.check(
+            "sending again under the same transaction id sends nothing new", again.event_id, last.event_id
+        )
 
     async def change_state(self):
         anna, bert = self.anna, self.bert
@@ -380,7 +250,9 @@ class Scenario:
         seen = [e for e in bert.timeline(self.group, RedactionEvent) if e.event_id == redaction.event_id]
         self.report.check("Bert sees the redaction", [(e.redacts, e.reason) for e in seen], [(regret.event_id, "slip")])
         event = good(await bert.client.room_get_event(self.group, regret.event_id), "reading the redacted event").event
-        self.report.check("the redacted event has lost its content", (type(event), event.source["content"]), (RedactedEvent, {}))
+        self.report.check(
+            "the redacted event has lost its content", (type(event), event.source["content"]), (RedactedEvent, {})
+        )
         self.redacted.add(regret.event_id)
 
     async def rename_oneself(self):
@@ -389,8 +261,14 @@ class Scenario:
         for room_id, name in ((self.group, "group"), (self.direct, "direct room")):
             for person in (anna, bert):
                 users = person.client.rooms[room_id].users
-                await person.until(f"the name in the {name}", lambda u=users: u[anna.user_id].display_name == "Anna of the Garden")
-            self.report.check(f"Bert sees Anna's new display name in the {name}", users[anna.user_id].display_name, "Anna of the Garden")
+                await person.until(
+                    f"the name in the {name}", lambda u=users: u[anna.user_id].display_name == "Anna of the Garden"
+                )
+            self.report.check(
+                f"Bert sees Anna's new display name in the {name}",
+                users[anna.user_id].display_name,
+                "Anna of the Garden",
+            )
         profile = good(await bert.client.get_profile(anna.user_id), "reading the profile")
         self.report.check("and in her profile", profile.displayname, "Anna of the Garden")
 
@@ -401,7 +279,9 @@ class Scenario:
             print(f"    {person.name}: {len(events)} events in {pages} pages of at most {limit}")
             self.report.check(f"{person.name}'s history has nothing twice", len(ids), len(set(ids)))
             self.report.check(f"{person.name}'s history ends at the room's creation", type(events[-1]), RoomCreateEvent)
-            self.report.check(f"{person.name}'s history has every message once, in order", told(reversed(events)), self.expected())
+            self.report.check(
+                f"{person.name}'s history has every message once, in order", told(reversed(events)), self.expected()
+            )
 
     async def offline(self):
         anna, bert, check = self.anna, self.bert, self.report.check
@@ -433,7 +313,13 @@ class Scenario:
         check("its first sync has the same rooms", set(tablet.client.rooms), {self.group, self.direct})
         for room_id in set(tablet.client.rooms) & set(bert.client.rooms):
             one, other = (p.client.rooms[room_id] for p in (tablet, bert))
-            facts = lambda r: (r.name, r.topic, r.join_rule, r.room_version, {u.user_id: u.display_name for u in r.users.values()})  # noqa: E731
+            facts = lambda r: (
+                r.name,
+                r.topic,
+                r.join_rule,
+                r.room_version,
+                {u.user_id: u.display_name for u in r.users.values()},
+            )  # noqa: E731
             check(f"its view of {other.name or 'the direct room'} is the first device's", facts(one), facts(other))
         check("it has the last messages", told(tablet.timeline(self.group)), self.expected()[-5:])
         sent = await bert.say(self.group, "from my other device")
@@ -470,7 +356,10 @@ class Scenario:
         check("Bert's client has dropped the room", self.group in bert.client.rooms, False)
         already = len(bert.syncs)
         secret = await anna.say(self.group, "now that Bert is gone")
-        good(await anna.client.room_send(self.direct, "m.room.message", {"msgtype": "m.text", "body": "bye"}), "the last word")
+        good(
+            await anna.client.room_send(self.direct, "m.room.message", {"msgtype": "m.text", "body": "bye"}),
+            "the last word",
+        )
         await bert.until("what comes after the secret", lambda: "bye" in bert.bodies(self.direct))
         later = [s for s in bert.syncs[already:] if self.group in {*s.rooms.join, *s.rooms.leave, *s.rooms.invite}]
         check("the forgotten room is not heard of again", (later, bert.has(self.group, secret.event_id)), ([], False))
@@ -489,12 +378,21 @@ class Scenario:
             self.report.check(f"after logout, {what} is refused", came, (401, "M_UNKNOWN_TOKEN"))
         good(await self.tablet.client.whoami(), "whoami of the other device")
         self.report.check("the other device is still logged in", True)
-        self.report.check("no sync loop met an error", [p.errors for p in (self.anna, self.bert, self.tablet)], [[], [], []])
+        self.report.check(
+            "no sync loop met an error", [p.errors for p in (self.anna, self.bert, self.tablet)], [[], [], []]
+        )
 
     async def run(self):
         step = self.report.step
-        await step("register two users", self.register)
-        await step("log in by password", self.login)
+        # Without the two there is no story to tell.
+        if await step("register two users", self.register) and await step("log in by password", self.login):
+            await self.live()
+        for person in filter(None, (self.anna, self.bert, self.tablet)):
+            await person.stop()
+            await person.client.close()
+
+    async def live(self):
+        step = self.report.step
         await step("a group: create, invite, join", self.group_room)
         await step("a direct room, and m.direct", self.direct_room)
         await step("talk in turns by long poll", self.talk)
@@ -509,9 +407,6 @@ class Scenario:
         await step("a second device", self.second_device)
         await step("leave and forget", self.part)
         await step("log out", self.logout)
-        for person in filter(None, (self.anna, self.bert, self.tablet)):
-            await person.stop()
-            await person.client.close()
 
 
 def main():
