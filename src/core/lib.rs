@@ -5,13 +5,17 @@ pub mod auth;
 pub mod canonical_json;
 pub mod client_event;
 pub mod dag;
+pub mod grammar;
 pub mod id;
 pub mod membership;
 pub mod pdu;
 pub mod power;
+pub mod push_rules;
 pub mod room_version;
 pub mod state_tree;
+pub mod sync_filter;
 pub mod token;
+pub mod visibility;
 
 #[cfg(test)]
 mod spec_vectors;

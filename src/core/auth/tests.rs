@@ -171,7 +171,7 @@ fn agree(room: &Room, quick: &Result<(), Denied>, event: &Pdu) -> Result<(), Tes
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..crate::spec_vectors::quiet() })]
+    #![proptest_config(ProptestConfig { cases: 500, ..crate::spec_vectors::quiet() })]
 
     #[test]
     fn the_quick_answer_is_the_full_one_for_messages_and_state(

@@ -1,3 +1,4 @@
+use proptest::test_runner::Config as ProptestConfig;
 use serde_json::json;
 
 use super::*;
@@ -177,7 +178,8 @@ fn sizes_and_counts_are_bounded_but_for_history() {
 }
 
 proptest::proptest! {
-    #![proptest_config(crate::spec_vectors::quiet())]
+    // Each case signs, which is slow without optimisation.
+    #![proptest_config(ProptestConfig { cases: 64, ..crate::spec_vectors::quiet() })]
 
     #[test]
     fn no_text_makes_the_checks_panic(key in "[a-z_]{0,12}", value in ".{0,40}", version in 0_usize..12) {
