@@ -13,7 +13,7 @@ pub mod server;
 pub mod sync;
 pub mod user;
 
-pub use self::client::Reply;
+pub use self::client::{Call, Reply, enc};
 pub use self::hearth::Hearth;
 pub use self::runner::Test;
 pub(crate) use self::runner::tests;
