@@ -17,3 +17,4 @@ pub use self::client::{Call, Reply, enc};
 pub use self::hearth::Hearth;
 pub use self::runner::Test;
 pub(crate) use self::runner::tests;
+pub use self::user::User;

@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::user::User;
-use crate::harness::{Call, Hearth, Test, tests};
+use crate::harness::{Call, Hearth, Test, User, tests};
 
 /// The tests of this module.
 pub fn tests() -> Vec<Test> {
