@@ -1,13 +1,16 @@
 //! The client-server API, a file for each module of the specification.
 
 mod account_data;
+mod aliases;
 mod conventions;
 mod create_room;
 mod discovery;
 mod endpoints;
 mod login;
 mod membership;
+mod redaction;
 mod register;
+mod sending;
 
 use crate::harness::Test;
 
@@ -15,13 +18,16 @@ use crate::harness::Test;
 pub fn tests() -> Vec<Test> {
     let modules = [
         account_data::tests(),
+        aliases::tests(),
         conventions::tests(),
         create_room::tests(),
         discovery::tests(),
         endpoints::tests(),
         login::tests(),
         membership::tests(),
+        redaction::tests(),
         register::tests(),
+        sending::tests(),
     ];
     modules.concat()
 }

@@ -62,8 +62,7 @@ impl User {
 
     /// Says something; returns the event's id.
     pub async fn say(&self, room: &str, text: &str) -> String {
-        let content = json!({"msgtype": "m.text", "body": text});
-        event_id(&self.send(room, "m.room.message", &content).await.ok())
+        event_id(&self.send(room, "m.room.message", &self::text(text)).await.ok())
     }
 
     /// Says `count` things, numbered; returns the events' ids.
@@ -119,6 +118,11 @@ impl User {
         events.reverse();
         events
     }
+}
+
+/// The content of a message.
+pub fn text(body: &str) -> Value {
+    json!({"msgtype": "m.text", "body": body})
 }
 
 /// The id in the reply to a send.
