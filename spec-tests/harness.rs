@@ -1,6 +1,7 @@
 //! What the tests stand on: a server, clients, the specification's schemas, and the runner.
 
 pub mod client;
+pub mod cluster;
 pub mod endpoints;
 pub mod hearth;
 pub mod options;

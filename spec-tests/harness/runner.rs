@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::cluster;
 use super::endpoints;
 use super::hearth::Hearth;
 use super::options::{HELP, Options, Task};
@@ -85,12 +86,16 @@ async fn run(tests: Vec<Test>, left_out: usize, options: &Options, external: Opt
     let needed = options.task == Task::Bless || tests.iter().any(|test| !test.own_server);
     let subject = tokio::select! {
         subject = Subject::start(external, needed) => subject,
-        () = interrupted() => return ExitCode::FAILURE,
+        () = interrupted() => {
+            cluster::stop().await;
+            return ExitCode::FAILURE;
+        }
     };
     let subject = match subject {
         Ok(subject) => subject,
         Err(refusal) => {
             println!("the server did not start: {refusal}");
+            cluster::stop().await;
             return ExitCode::FAILURE;
         }
     };
@@ -99,6 +104,7 @@ async fn run(tests: Vec<Test>, left_out: usize, options: &Options, external: Opt
         () = interrupted() => ExitCode::FAILURE,
     };
     subject.stop().await;
+    cluster::stop().await;
     code
 }
 

@@ -15,8 +15,12 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
+use super::cluster;
+
 /// The part of every user's name behind the colon.
 pub const SERVER_NAME: &str = "hearth.test";
+/// The variable that names the database.
+const DATABASE_URL: &str = "HEARTH_DATABASE__URL";
 /// A first start makes a database cluster, on a busy machine.
 const START: Duration = Duration::from_mins(2);
 /// How long a server may take to stop.
@@ -26,12 +30,13 @@ const STOP: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub struct Settings {
     variables: BTreeMap<String, String>,
+    private_database: bool,
 }
 
 impl Settings {
     /// Open registration, no rate limits, cheap password hashes.
     pub fn new() -> Self {
-        let settings = Self { variables: BTreeMap::new() };
+        let settings = Self { variables: BTreeMap::new(), private_database: false };
         settings
             .set("HEARTH_SERVER_NAME", SERVER_NAME)
             .set("HEARTH_REGISTRATION__MODE", "open")
@@ -44,6 +49,28 @@ impl Settings {
     pub fn set(mut self, name: &str, value: &str) -> Self {
         self.variables.insert(name.to_owned(), value.to_owned());
         self
+    }
+
+    /// With a PostgreSQL of the server's own, as when none is configured.
+    pub fn private_database(mut self) -> Self {
+        self.private_database = true;
+        self
+    }
+
+    /// With a database in the cluster that the servers share, unless it has one.
+    async fn with_database(self) -> Result<Self, Refusal> {
+        if self.private_database || self.variables.contains_key(DATABASE_URL) {
+            return Ok(self);
+        }
+        match cluster::new_database().await {
+            Ok(url) => Ok(self.set(DATABASE_URL, &url)),
+            Err(error) => Err(Refusal { status: None, said: vec![error.to_string()] }),
+        }
+    }
+
+    /// The database that is set.
+    pub fn database_url(&self) -> &str {
+        self.variables.get(DATABASE_URL).map_or("", String::as_str)
     }
 
     /// Without a variable.
@@ -78,12 +105,16 @@ pub struct Server {
 impl Server {
     /// Starts a server in a new folder and waits until it is ready.
     pub async fn start(settings: Settings) -> Self {
-        Self::start_in(settings, new_folder()).await
+        match Self::try_start(settings).await {
+            Ok(server) => server,
+            Err(refusal) => panic!("the server did not start: {refusal}"),
+        }
     }
 
     /// Starts a server in a new folder; the error is what it said when it ended instead.
     pub async fn try_start(settings: Settings) -> Result<Self, Refusal> {
-        Self::try_start_in(settings, new_folder()).await
+        let settings = settings.with_database().await?;
+        Self::try_start_in(settings, Arc::new(new_folder())).await
     }
 
     /// Starts a server in a folder that may have been another's.
@@ -181,13 +212,12 @@ impl Server {
 
     /// Starts another process on this one's database.
     pub async fn start_replica(&self) -> Result<Self, Refusal> {
-        let url = self.database_url();
-        Self::try_start(self.settings.clone().set("HEARTH_DATABASE__URL", &url)).await
+        Self::try_start(self.settings.clone()).await
     }
 
-    /// How to reach the private PostgreSQL of this server.
-    pub fn database_url(&self) -> String {
-        format!("postgres:///hearth?host={}", self.data_dir().display())
+    /// What it was started with.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// What another server needs to go on from its files.
@@ -207,7 +237,7 @@ impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.status {
             Some(status) => write!(f, "{status}")?,
-            None => write!(f, "not ready after {} seconds", START.as_secs())?,
+            None => write!(f, "it was not ready in time")?,
         }
         let skipped = self.said.len().saturating_sub(20);
         self.said.iter().skip(skipped).try_for_each(|line| write!(f, "\n  {line}"))
@@ -215,11 +245,11 @@ impl std::fmt::Display for Refusal {
 }
 
 /// A folder that the user who runs the database can pass.
-fn new_folder() -> Arc<TempDir> {
+pub fn new_folder() -> TempDir {
     let passable = Permissions::from_mode(0o711);
     let mut builder = tempfile::Builder::new();
     let folder = builder.prefix("hearth-spec-").permissions(passable).tempdir();
-    Arc::new(folder.expect("a temporary folder"))
+    folder.expect("a temporary folder")
 }
 
 /// A port that was free a moment ago.
