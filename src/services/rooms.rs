@@ -2,6 +2,7 @@
 
 mod begin;
 mod build;
+pub mod client_view;
 mod create;
 mod draft;
 mod error;
@@ -12,6 +13,8 @@ mod rules;
 mod send;
 pub mod states;
 mod view;
+pub mod viewer;
+pub mod visible;
 
 use std::sync::Arc;
 

@@ -58,6 +58,15 @@ impl States {
         self.run(|nodes| state_tree::get_many(nodes, root, keys)).await
     }
 
+    /// What keys stand at in states, pair by pair, in their order. Nodes that are not at hand are read for all
+    /// of the states together: as many statements as the deepest of the trees has levels.
+    pub async fn get_pairs(
+        &self,
+        pairs: &[(Root, StateKeyNid)],
+    ) -> Result<Vec<Option<EventNid>>, StoreError> {
+        self.run(|nodes| together(pairs.iter().map(|(root, key)| state_tree::get(nodes, *root, *key)))).await
+    }
+
     /// The whole state, in no particular order.
     pub async fn entries(&self, root: Root) -> Result<Vec<Entry>, StoreError> {
         self.run(|nodes| state_tree::entries(nodes, root)).await
@@ -136,6 +145,25 @@ impl States {
             .find(|id| !held.contains_key(id))
             .map_or(Ok(()), |missing| Err(StoreError::corrupt("state_node", missing)))
     }
+}
+
+/// All results, or all that any of them lacks.
+fn together<T>(results: impl Iterator<Item = Result<T, Incomplete>>) -> Result<Vec<T>, Incomplete> {
+    let mut found = Vec::with_capacity(results.size_hint().0);
+    let mut missing = Vec::new();
+    for result in results {
+        match result {
+            Ok(value) => found.push(value),
+            Err(Incomplete::Need(ids)) => missing.extend(ids),
+            Err(corrupt @ Incomplete::Corrupt(..)) => return Err(corrupt),
+        }
+    }
+    if missing.is_empty() {
+        return Ok(found);
+    }
+    missing.sort_unstable();
+    missing.dedup();
+    Err(Incomplete::Need(missing))
 }
 
 /// The deepest path of a tree of some billion keys, and as many nodes again for a split.

@@ -1,0 +1,214 @@
+//! Which events of a room a user may see: history visibility, judged at every event.
+//!
+//! An event is judged by the state before it, at its own root, whatever the room's settings are now; where the
+//! event itself changes what it is judged by, by whichever of before and after allows more. An event whose
+//! state was never computed is hidden: the current state says nothing of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use hearth_core::id::{EventNid, Root, StateKeyNid};
+use hearth_core::membership::Membership;
+use hearth_core::pdu::Pdu;
+use hearth_core::token::Place;
+use hearth_store::StoreError;
+use hearth_store::event::StoredEvent;
+use ruma::events::TimelineEventType;
+use ruma::events::room::history_visibility::HistoryVisibility;
+use serde::Deserialize;
+
+use super::RoomReader;
+use super::viewer::{Past, Viewer};
+
+/// An event that its viewer may see.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The event.
+    pub event: Arc<StoredEvent>,
+    /// What the viewer was to the room at the event, what the event changed about it included.
+    pub membership: Membership,
+    /// They may see the state before the event too.
+    pub shows_previous: bool,
+}
+
+/// What an event is judged by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Moment {
+    visibility: HistoryVisibility,
+    /// The viewer's, if they had one.
+    membership: Option<Membership>,
+}
+
+impl Seen {
+    /// An event that is seen because its viewer was in the room before it.
+    #[must_use]
+    pub fn by_member(viewer: &Viewer, event: Arc<StoredEvent>) -> Self {
+        let membership = own_membership(viewer, &event.pdu).unwrap_or(Membership::Join);
+        Self { event, membership, shows_previous: true }
+    }
+}
+
+impl RoomReader {
+    /// Those of a room's events that a viewer may see, in their order.
+    ///
+    /// Makes as many statements as the deepest state tree has levels, and one for the state events in them; none
+    /// where they are in memory.
+    pub async fn seen(
+        &self,
+        viewer: &Viewer,
+        past: &Past,
+        events: Vec<Arc<StoredEvent>>,
+    ) -> Result<Vec<Seen>, StoreError> {
+        let roots: Vec<Root> =
+            events.iter().filter_map(|event| placed(event)).map(|(root, _)| root).collect();
+        let moments = self.moments(viewer, roots).await?;
+        let judged = events.into_iter().filter_map(|event| {
+            let (root, place) = placed(&event)?;
+            judge(viewer, past.joined_since(place), moments.get(&root)?, event)
+        });
+        Ok(judged.collect())
+    }
+
+    /// Whether a viewer may see the state `root` that was before the event at `place`, or that is current, as if
+    /// it were an event.
+    pub async fn sees_state(
+        &self,
+        viewer: &Viewer,
+        past: &Past,
+        (root, place): (Root, Place),
+    ) -> Result<bool, StoreError> {
+        let moments = self.moments(viewer, vec![root]).await?;
+        let since = past.joined_since(place);
+        Ok(moments.get(&root).is_some_and(|moment| allows(&moment.visibility, moment.membership, since)))
+    }
+
+    /// Whether anyone may read the room as it is in the state `root`.
+    pub async fn is_world_readable(&self, root: Root) -> Result<bool, StoreError> {
+        let key = self.interned.known_state_key(HISTORY_VISIBILITY, "").await?;
+        let Some(key) = key else { return Ok(false) };
+        let Some(nid) = self.states.get(root, key).await? else { return Ok(false) };
+        let event = self.events.get(nid).await?;
+        Ok(visibility(&event.pdu) == HistoryVisibility::WorldReadable)
+    }
+
+    /// What the viewer's sight depends on, in each of some states.
+    async fn moments(
+        &self,
+        viewer: &Viewer,
+        mut roots: Vec<Root>,
+    ) -> Result<HashMap<Root, Moment>, StoreError> {
+        roots.sort_unstable();
+        roots.dedup();
+        let keys = [
+            self.interned.known_state_key(HISTORY_VISIBILITY, "").await?,
+            self.interned.known_state_key(MEMBER, viewer.id.as_str()).await?,
+        ];
+        let pairs: Vec<(Root, StateKeyNid)> =
+            roots.iter().flat_map(|root| keys.into_iter().flatten().map(|key| (*root, key))).collect();
+        let stands = self.states.get_pairs(&pairs).await?;
+        let nids: Vec<EventNid> = stands.iter().flatten().copied().collect();
+        let events = self.events.get_many(&nids).await?;
+        let mut moments: HashMap<Root, Moment> =
+            roots.into_iter().map(|root| (root, Moment::of_no_state())).collect();
+        let found = pairs.iter().zip(&stands).filter(|(_, nid)| nid.is_some()).zip(events);
+        for (((root, key), _), event) in found {
+            let Some(moment) = moments.get_mut(root) else { continue };
+            if Some(*key) == keys[0] {
+                moment.visibility = visibility(&event.pdu);
+            } else {
+                moment.membership = membership(&event.pdu);
+            }
+        }
+        Ok(moments)
+    }
+}
+
+impl Moment {
+    /// What holds before anything was said.
+    ///
+    /// > If no `history_visibility` state event is present … the visibility should be assumed to be `shared`.
+    const fn of_no_state() -> Self {
+        Self { visibility: HistoryVisibility::Shared, membership: None }
+    }
+}
+
+const HISTORY_VISIBILITY: &str = "m.room.history_visibility";
+const MEMBER: &str = "m.room.member";
+
+/// The state before an event and its place, where it stands in the history and its state is known.
+fn placed(event: &StoredEvent) -> Option<(Root, Place)> {
+    if event.rejected || event.soft_failed {
+        return None;
+    }
+    event.root_before.zip(event.place)
+}
+
+/// The event, if the viewer may see it.
+fn judge(viewer: &Viewer, since: bool, before: &Moment, event: Arc<StoredEvent>) -> Option<Seen> {
+    let own = own_membership(viewer, &event.pdu);
+    let after = Moment {
+        visibility: set_visibility(&event.pdu).unwrap_or_else(|| before.visibility.clone()),
+        membership: own.or(before.membership),
+    };
+    let sees = |moment: &Moment| allows(&moment.visibility, moment.membership, since);
+    let saw_before = sees(before);
+    (saw_before || sees(&after)).then(|| Seen {
+        event,
+        membership: after.membership.unwrap_or(Membership::Leave),
+        shows_previous: saw_before || own.is_some(),
+    })
+}
+
+/// The rules, in the order of the specification.
+fn allows(visibility: &HistoryVisibility, membership: Option<Membership>, joined_since: bool) -> bool {
+    if *visibility == HistoryVisibility::WorldReadable || membership == Some(Membership::Join) {
+        return true;
+    }
+    match visibility {
+        HistoryVisibility::Shared => joined_since,
+        HistoryVisibility::Invited => membership == Some(Membership::Invite),
+        _ => false,
+    }
+}
+
+/// The visibility that an event sets, if it is one that sets it.
+fn set_visibility(pdu: &Pdu) -> Option<HistoryVisibility> {
+    let sets = *pdu.event_type() == TimelineEventType::RoomHistoryVisibility && pdu.state_key() == Some("");
+    sets.then(|| visibility(pdu))
+}
+
+/// What a member event makes of the viewer, if it is about them.
+fn own_membership(viewer: &Viewer, pdu: &Pdu) -> Option<Membership> {
+    let own =
+        *pdu.event_type() == TimelineEventType::RoomMember && pdu.state_key() == Some(viewer.id.as_str());
+    own.then(|| membership(pdu)).flatten()
+}
+
+/// The visibility in an event's content; whatever is not understood is `shared`.
+fn visibility(pdu: &Pdu) -> HistoryVisibility {
+    #[derive(Deserialize)]
+    struct Content {
+        history_visibility: HistoryVisibility,
+    }
+    let content = serde_json::from_str::<Content>(pdu.content().get());
+    match content.map(|content| content.history_visibility) {
+        Ok(
+            known @ (HistoryVisibility::WorldReadable
+            | HistoryVisibility::Joined
+            | HistoryVisibility::Invited),
+        ) => known,
+        // Anyone may have written anything there.
+        _ => HistoryVisibility::Shared,
+    }
+}
+
+/// The membership in a member event's content.
+fn membership(pdu: &Pdu) -> Option<Membership> {
+    #[derive(Deserialize)]
+    struct Content<'a> {
+        #[serde(borrow)]
+        membership: std::borrow::Cow<'a, str>,
+    }
+    let content: Content<'_> = serde_json::from_str(pdu.content().get()).ok()?;
+    Membership::from_name(&content.membership)
+}
