@@ -12,6 +12,7 @@ pub mod pdu;
 pub mod power;
 pub mod push_rules;
 pub mod room_version;
+pub mod state_res;
 pub mod state_tree;
 pub mod sync_filter;
 pub mod token;

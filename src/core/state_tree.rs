@@ -60,7 +60,7 @@ mod tests;
 mod update;
 
 pub use self::{
-    diff::{Change, diff},
+    diff::{Change, diff, disagreement},
     hash::StateHash,
     node::{LEAF_MAX, Node},
     read::{entries, get, get_many, hash, len, same},

@@ -1,6 +1,6 @@
 //! What differs between two states.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use super::{
     Entry, Incomplete, Nodes, Pass,
@@ -49,6 +49,36 @@ pub fn diff(nodes: &dyn Nodes, before: Root, after: Root) -> Result<Vec<Change>,
     }
     found.sort_unstable();
     pass.finish(found)
+}
+
+/// For each state, in order, its entries at the keys at which not all of them agree: what state resolution
+/// resolves. Cost follows what differs from the first.
+pub fn disagreement(nodes: &dyn Nodes, roots: &[Root]) -> Result<Vec<Vec<Entry>>, Incomplete> {
+    let Some((first, others)) = roots.split_first() else { return Ok(Vec::new()) };
+    let mut needed = Vec::new();
+    let mut differences = Vec::with_capacity(others.len());
+    for other in others {
+        match diff(nodes, *first, *other) {
+            Ok(changes) => differences.push(changes),
+            Err(Incomplete::Need(ids)) => needed.extend(ids),
+            Err(corrupt) => return Err(corrupt),
+        }
+    }
+    if !needed.is_empty() {
+        needed.sort_unstable();
+        needed.dedup();
+        return Err(Incomplete::Need(needed));
+    }
+    let shared: BTreeMap<StateKeyNid, Option<EventNid>> =
+        differences.iter().flatten().map(|change| (change.key, change.before)).collect();
+    let mut sides = vec![shared.clone()];
+    for changes in differences {
+        let mut side = shared.clone();
+        side.extend(changes.into_iter().map(|change| (change.key, change.after)));
+        sides.push(side);
+    }
+    let present = |(key, event): (StateKeyNid, Option<EventNid>)| event.map(|event| Entry { key, event });
+    Ok(sides.into_iter().map(|side| side.into_iter().filter_map(present).collect()).collect())
 }
 
 /// A subtree, not looked into yet.

@@ -99,6 +99,17 @@ fn map_diff(a: &Map, b: &Map) -> Vec<Change> {
         .collect()
 }
 
+fn map_disagreement(maps: &[&Map]) -> Vec<Vec<Entry>> {
+    let differs = |key: &StateKeyNid| maps.iter().any(|map| map.get(key) != maps[0].get(key));
+    let side = |map: &&Map| {
+        map.iter()
+            .filter(|(key, _)| differs(key))
+            .map(|(key, event)| Entry { key: *key, event: *event })
+            .collect()
+    };
+    maps.iter().map(side).collect()
+}
+
 fn key() -> impl Strategy<Value = StateKeyNid> {
     prop_oneof![8 => 1..120_i64, 1 => 1..100_000_i64, 1 => any::<i64>()].prop_map(StateKeyNid::new)
 }
@@ -149,6 +160,9 @@ proptest! {
         for ((a, map_a), (b, map_b)) in versions.iter().zip(versions.iter().skip(1)).chain([(last, first)]) {
             prop_assert_eq!(shelf.run(|nodes| diff(nodes, *a, *b)).0, map_diff(map_a, map_b));
         }
+        let roots: Vec<_> = versions.iter().map(|(root, _)| *root).collect();
+        let maps: Vec<_> = versions.iter().map(|(_, map)| map).collect();
+        prop_assert_eq!(shelf.run(|nodes| disagreement(nodes, &roots)).0, map_disagreement(&maps));
     }
 
     #[test]
