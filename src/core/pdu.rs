@@ -112,7 +112,7 @@ impl Pdu {
         version: &RoomVersion,
     ) -> Result<Self, PduError> {
         let fields = wire::Fields::parse(&json)?;
-        let redacts = fields.redacts(version)?;
+        let redacts = fields.redacts(version);
         let (room_id, holds_room_id) = match fields.room_id {
             Some(room_id) => (room_id, true),
             None => (room_of_create(&event_id, version)?, false),

@@ -10,7 +10,7 @@ use ruma::{
 
 use super::{
     Content, Depth, MAX_AUTH_EVENTS, MAX_BYTES, MAX_FIELD_BYTES, MAX_PREV_EVENTS, Pdu, PduError, SigningKey,
-    hash, slices::ObjectWriter,
+    hash, slices::ObjectWriter, wire,
 };
 use crate::{
     canonical_json::{JsonError, write_string},
@@ -216,6 +216,11 @@ impl PduBuilder {
         version: &RoomVersion,
     ) -> Result<Pdu, BuildError> {
         let ids = |references: Vec<Reference>| references.into_iter().map(|r| r.event_id).collect();
+        let redacts = if version.redacts_in_content() {
+            wire::redacts(&self.event_type, None, self.content.raw(), version)
+        } else {
+            self.redacts.filter(|_| self.event_type == TimelineEventType::RoomRedaction)
+        };
         let holds_room_id = self.room_id.is_some();
         let room_id = match self.room_id {
             Some(room_id) => room_id,
@@ -225,7 +230,7 @@ impl PduBuilder {
             room_id,
             holds_room_id,
             sender: self.sender,
-            redacts: self.redacts.filter(|_| self.event_type == TimelineEventType::RoomRedaction),
+            redacts,
             event_type: self.event_type,
             state_key: self.state_key,
             content: self.content.into_raw(),

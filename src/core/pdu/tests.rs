@@ -177,6 +177,33 @@ fn a_redaction_names_its_target_where_the_version_wants_it() {
 }
 
 #[test]
+fn a_redaction_that_names_its_target_badly_redacts_nothing() {
+    for version in room_version::all() {
+        for target in ["5", "null", r#""no event id""#, r#"{"a":1}"#] {
+            let json = json!({
+                "type": "m.room.redaction",
+                "sender": "@u:domain",
+                "content": { "redacts": serde_json::from_str::<Value>(target).unwrap() },
+                "redacts": serde_json::from_str::<Value>(target).unwrap(),
+            });
+            assert_eq!(super::testing::unchecked(version, "$x", json).redacts(), None, "{target}");
+        }
+    }
+}
+
+#[test]
+fn a_redaction_sent_as_an_ordinary_event_names_what_its_content_names() {
+    let version = version("11");
+    let builder = PduBuilder {
+        event_type: TimelineEventType::RoomRedaction,
+        content: Content::from_client(r#"{"redacts":"$target:domain"}"#, version).unwrap(),
+        ..message(version)
+    };
+    let redaction = builder.build(version, &spec_key()).unwrap();
+    assert_eq!(redaction.redacts(), Some(ruma::event_id!("$target:domain")));
+}
+
+#[test]
 fn an_event_of_65536_bytes_is_built_and_one_more_byte_is_not() {
     let version = version("12");
     let sized = |bytes: usize| {

@@ -50,18 +50,27 @@ impl<'a> Fields<'a> {
     }
 
     /// The event that this one redacts.
-    pub(super) fn redacts(&self, version: &RoomVersion) -> Result<Option<OwnedEventId>, PduError> {
-        if self.event_type != TimelineEventType::RoomRedaction {
-            return Ok(None);
-        }
-        let malformed = |error: serde_json::Error| PduError::Malformed(error.to_string());
-        if version.redacts_in_content() {
-            serde_json::from_str::<RedactionContent>(self.content.get())
-                .map(|content| content.redacts)
-                .map_err(malformed)
-        } else {
-            self.redacts.map(|redacts| serde_json::from_str(redacts.get())).transpose().map_err(malformed)
-        }
+    pub(super) fn redacts(&self, version: &RoomVersion) -> Option<OwnedEventId> {
+        redacts(&self.event_type, self.redacts, self.content, version)
+    }
+}
+
+/// The event that a redaction names, beside its content or in it.
+///
+/// A redaction that names none, or names it badly, is an event like any other that redacts nothing.
+pub(super) fn redacts(
+    event_type: &TimelineEventType,
+    beside: Option<&RawValue>,
+    content: &RawValue,
+    version: &RoomVersion,
+) -> Option<OwnedEventId> {
+    if *event_type != TimelineEventType::RoomRedaction {
+        return None;
+    }
+    if version.redacts_in_content() {
+        serde_json::from_str::<RedactionContent>(content.get()).ok()?.redacts
+    } else {
+        serde_json::from_str(beside?.get()).ok()
     }
 }
 
