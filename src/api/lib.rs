@@ -1,1 +1,53 @@
-//! HTTP in, HTTP out.
+//! HTTP in, HTTP out: every endpoint is a short handler over one service call.
+//!
+//! ```text
+//! request ─▶ front (CORS, deadline, metrics, panics) ─▶ route: who ─▶ rate ─▶ body ─▶ handler ─▶ reply
+//! ```
+
+mod app;
+mod client;
+mod error;
+mod extract;
+mod front;
+mod health;
+mod rate_limit;
+mod reply;
+mod route;
+mod well_known;
+
+use axum::Router;
+use axum::routing::on_service;
+
+pub use self::app::{App, Services, Settings};
+pub use self::extract::Peer;
+pub use self::health::Readiness;
+pub use self::rate_limit::RateLimits;
+
+use self::route::{Route, Served};
+
+/// The whole HTTP surface of the server.
+///
+/// Requests should carry a [`Peer`] among their extensions; without one the client's address is unknown.
+pub fn router(app: App) -> Router {
+    let mut router = Router::new();
+    for route in routes() {
+        let filter = route.filter();
+        let paths = route.paths().to_vec();
+        let served = Served::new(app.clone(), route);
+        for path in paths {
+            router = router.route(&path, on_service(filter, served.clone()));
+        }
+    }
+    router
+        .fallback(route::unknown_path)
+        .method_not_allowed_fallback(route::wrong_method)
+        .layer(axum::middleware::from_fn_with_state(app, front::serve))
+}
+
+/// Every route of the server.
+fn routes() -> Vec<Route> {
+    let mut routes = health::routes();
+    routes.extend(well_known::routes());
+    routes.extend(client::routes());
+    routes
+}

@@ -7,4 +7,7 @@ pub mod filters;
 pub mod interned;
 pub mod log;
 pub mod profiles;
+pub mod push_rules;
 pub mod rooms;
+
+pub use hearth_store::{StoreError, statements};

@@ -165,13 +165,15 @@ impl Apply for Inner {
     }
 }
 
-/// > The key … MUST follow the Common Namespaced Identifier Grammar.
+/// > The name of the profile field … MUST be either `avatar_url`, `displayname`, or a custom field following
+/// > the Common Namespaced Identifier Grammar.
 fn check_key(key: &str) -> Result<(), ProfileError> {
     if key.len() > MAX_KEY_BYTES {
         return Err(ProfileError::KeyTooLong);
     }
     let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"-._".contains(&c);
-    if !key.starts_with(|c: char| c.is_ascii_lowercase()) || !key.bytes().all(allowed) {
+    let named = matches!(key, DISPLAY_NAME | AVATAR_URL) || key.contains('.');
+    if !named || !key.starts_with(|c: char| c.is_ascii_lowercase()) || !key.bytes().all(allowed) {
         return Err(ProfileError::BadKey);
     }
     Ok(())
@@ -216,7 +218,7 @@ mod tests {
         for good in ["displayname", "m.tz", "org.example.my-key_2"] {
             assert!(check_key(good).is_ok(), "{good}");
         }
-        for bad in ["", "Upper", "1st", ".dot", "spa ce", "ü"] {
+        for bad in ["", "plain", "Up.per", "1st.", ".dot", "spa. ce", "ü.x"] {
             assert!(matches!(check_key(bad), Err(ProfileError::BadKey)), "{bad}");
         }
         assert!(matches!(check_key(&"a".repeat(256)), Err(ProfileError::KeyTooLong)));

@@ -218,12 +218,12 @@ impl Uia {
         })))
     }
 
-    /// Ends the session of a request that has been carried out, so that it cannot be used again.
-    pub async fn finish(&self, passed: Passed) -> Result<(), UiaError> {
-        if let Some(id) = passed.session {
-            self.store.delete_uia_session(&id).await?;
+    /// Ends the session of a request that has been carried out. Where that fails it is cleaned up by age.
+    pub async fn finish(&self, passed: Passed) {
+        let Some(id) = passed.session else { return };
+        if let Err(error) = self.store.delete_uia_session(&id).await {
+            tracing::warn!(%error, "a finished authentication session could not be deleted");
         }
-        Ok(())
     }
 
     /// Whether there is such a session, for a page that shows a stage of it.

@@ -1,0 +1,35 @@
+//! The client-server API, one file for each module of the specification.
+
+mod account_data;
+mod capabilities;
+mod filter;
+mod profile;
+mod push_rules;
+mod registration;
+mod session;
+mod tags;
+mod uia_fallback;
+mod versions;
+mod voip;
+
+use crate::route::Route;
+
+/// Its routes.
+pub(crate) fn routes() -> Vec<Route> {
+    [
+        account_data::routes(),
+        capabilities::routes(),
+        filter::routes(),
+        profile::routes(),
+        push_rules::routes(),
+        registration::routes(),
+        session::routes(),
+        tags::routes(),
+        uia_fallback::routes(),
+        versions::routes(),
+        voip::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}

@@ -1,0 +1,78 @@
+//! Client config: data that a user's clients keep for each other.
+
+use hearth_services::account_data::Scope;
+use hearth_services::push_rules;
+use ruma::api::client::config::{
+    get_global_account_data, get_room_account_data, set_global_account_data, set_room_account_data,
+};
+use ruma::{OwnedRoomId, OwnedUserId};
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use crate::app::App;
+use crate::error::Result;
+use crate::extract::{At, CallerExt, Ruma};
+use crate::reply::Json;
+use crate::route::{Route, route};
+
+/// Lists of ignored users and of direct chats grow with use; nothing sensible is larger.
+const MAX_BODY: usize = 256 * 1024;
+
+type SetGlobal = At<set_global_account_data::v3::Request, (OwnedUserId, String), Box<RawValue>>;
+type SetRoom = At<set_room_account_data::v3::Request, (OwnedUserId, OwnedRoomId, String), Box<RawValue>>;
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        route(get_global),
+        route(set_global).body_limit(MAX_BODY),
+        route(get_room),
+        route(set_room).body_limit(MAX_BODY),
+    ]
+}
+
+/// `GET /_matrix/client/v3/user/{userId}/account_data/{type}`
+async fn get_global(
+    app: App,
+    Ruma { request, caller }: Ruma<get_global_account_data::v3::Request>,
+) -> Result<Json> {
+    caller.must_be(&request.user_id)?;
+    let data_type = request.event_type.to_string();
+    if data_type == "m.push_rules" {
+        return Ok(Json::new(&json!({ "global": push_rules::of(&caller.user_id) })));
+    }
+    let content = app.account_data.get(caller.user, Scope::Global, &data_type).await?;
+    Ok(Json::stored(&content))
+}
+
+/// `PUT /_matrix/client/v3/user/{userId}/account_data/{type}`
+async fn set_global(
+    app: App,
+    Ruma { request, caller }: Ruma<SetGlobal>,
+) -> Result<set_global_account_data::v3::Response> {
+    let (user_id, data_type) = request.path;
+    caller.must_be(&user_id)?;
+    app.account_data.set(caller.user, Scope::Global, data_type, &request.body).await?;
+    Ok(set_global_account_data::v3::Response {})
+}
+
+/// `GET /_matrix/client/v3/user/{userId}/rooms/{roomId}/account_data/{type}`
+async fn get_room(
+    app: App,
+    Ruma { request, caller }: Ruma<get_room_account_data::v3::Request>,
+) -> Result<Json> {
+    caller.must_be(&request.user_id)?;
+    let data_type = request.event_type.to_string();
+    let content = app.account_data.get(caller.user, Scope::Room(&request.room_id), &data_type).await?;
+    Ok(Json::stored(&content))
+}
+
+/// `PUT /_matrix/client/v3/user/{userId}/rooms/{roomId}/account_data/{type}`
+async fn set_room(
+    app: App,
+    Ruma { request, caller }: Ruma<SetRoom>,
+) -> Result<set_room_account_data::v3::Response> {
+    let (user_id, room_id, data_type) = request.path;
+    caller.must_be(&user_id)?;
+    app.account_data.set(caller.user, Scope::Room(&room_id), data_type, &request.body).await?;
+    Ok(set_room_account_data::v3::Response {})
+}

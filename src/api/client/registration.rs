@@ -1,0 +1,92 @@
+//! Account registration.
+
+use hearth_services::accounts::{NewAccount, NewDevice};
+use http::StatusCode;
+use ruma::api::client::account::{
+    check_registration_token_validity, get_username_availability,
+    register::{self, LoginType, RegistrationKind},
+};
+use ruma::api::error::ErrorKind;
+
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::extract::{Interactive, Ruma};
+use crate::rate_limit::Family;
+use crate::route::{Route, interactive, route};
+
+/// Names, a password and what authentication needs.
+const MAX_BODY: usize = 16 * 1024;
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        interactive(register).limited(Family::Register).body_limit(MAX_BODY),
+        route(available).limited(Family::Lookup),
+        route(token_validity).limited(Family::Lookup),
+    ]
+}
+
+/// `POST /_matrix/client/v3/register`
+async fn register(
+    app: App,
+    Interactive { request, attempt }: Interactive<register::v3::Request>,
+) -> Result<register::v3::Response> {
+    check_kind(&request)?;
+    let flows = app.accounts.policy().flows()?;
+    let user_id = app.accounts.free_name(request.username.as_deref()).await?;
+    let passed = app.uia.pass(&attempt, &flows).await?;
+    let password = request.password.ok_or_else(|| {
+        Error::bad_request(ErrorKind::MissingParam, "The body must have a \"password\" for the account.")
+    })?;
+    let device = (!request.inhibit_login)
+        .then_some(NewDevice { id: request.device_id, display_name: request.initial_device_display_name });
+    let account = NewAccount {
+        user_id: user_id.clone(),
+        password: Some(password),
+        admin: false,
+        counted_token: passed.counted_token(),
+        device,
+    };
+    let session = app.accounts.create(account).await?;
+    app.uia.finish(passed).await;
+    let (access_token, device_id) = session.map(|session| (session.access_token, session.device_id)).unzip();
+    Ok(register::v3::Response { user_id, access_token, device_id, refresh_token: None, expires_in: None })
+}
+
+/// Guests and application services have no accounts here.
+fn check_kind(request: &register::v3::Request) -> Result<()> {
+    match request.kind {
+        RegistrationKind::User => {}
+        RegistrationKind::Guest => {
+            return Err(Error::new(
+                StatusCode::FORBIDDEN,
+                ErrorKind::GuestAccessForbidden,
+                "This server has no guests.",
+            ));
+        }
+        _ => return Err(Error::bad_request(ErrorKind::InvalidParam, "\"kind\" is either user or guest.")),
+    }
+    match request.login_type {
+        Some(LoginType::ApplicationService) => Err(Error::unknown_token()),
+        _ => Ok(()),
+    }
+}
+
+/// `GET /_matrix/client/v3/register/available`
+async fn available(
+    app: App,
+    Ruma { request, .. }: Ruma<get_username_availability::v3::Request>,
+) -> Result<get_username_availability::v3::Response> {
+    app.accounts.free_name(Some(&request.username)).await?;
+    Ok(get_username_availability::v3::Response { available: true })
+}
+
+/// `GET /_matrix/client/v1/register/m.login.registration_token/validity`
+async fn token_validity(
+    app: App,
+    Ruma { request, .. }: Ruma<check_registration_token_validity::v1::Request>,
+) -> Result<check_registration_token_validity::v1::Response> {
+    let policy = app.accounts.policy();
+    policy.flows()?;
+    let valid = policy.is_token_valid(&request.token).await?;
+    Ok(check_registration_token_validity::v1::Response { valid })
+}

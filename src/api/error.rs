@@ -1,0 +1,366 @@
+//! Every error a client can see: one table from what happened to a status, an errcode and a sentence.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use hearth_services::StoreError;
+use hearth_services::account_data::AccountDataError;
+use hearth_services::accounts::AccountError;
+use hearth_services::accounts::uia::{Challenge, Flow, StageFailure, UiaError};
+use hearth_services::filters::FilterError;
+use hearth_services::log::CommitError;
+use hearth_services::profiles::ProfileError;
+use http::StatusCode;
+use ruma::api::OutgoingResponse;
+use ruma::api::client::uiaa::{AuthFlow, AuthType, UiaaInfo, UiaaResponse};
+use ruma::api::error::{
+    Error as MatrixError, ErrorBody, ErrorKind, LimitExceededErrorData, RetryAfter, StandardErrorBody,
+    UnknownTokenErrorData,
+};
+
+use crate::reply::Json;
+
+/// The result of every handler.
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a request has no result.
+#[derive(Debug)]
+pub(crate) struct Error(Box<Kind>);
+
+#[derive(Debug)]
+enum Kind {
+    /// The client is told what is wrong.
+    Refused { status: StatusCode, kind: ErrorKind, message: Cow<'static, str> },
+    /// The client must authenticate further.
+    Challenge(Box<Challenge>),
+    /// The database is away: trying again may help.
+    Unavailable(Box<dyn std::error::Error + Send + Sync>),
+    /// The server is at fault. The client learns nothing but an id that is also in the log.
+    Internal(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// How long a client should wait before it tries again what found the server busy.
+const BUSY: Duration = Duration::from_secs(2);
+
+impl Error {
+    /// An error with its status, errcode and sentence.
+    pub(crate) fn new(status: StatusCode, kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new(Kind::Refused { status, kind, message: message.into() }))
+    }
+
+    pub(crate) fn bad_request(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, kind, message)
+    }
+
+    pub(crate) fn forbidden(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, ErrorKind::Forbidden, message)
+    }
+
+    pub(crate) fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, ErrorKind::NotFound, message)
+    }
+
+    pub(crate) fn missing_token() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, ErrorKind::MissingToken, "This request needs an access token.")
+    }
+
+    pub(crate) fn unknown_token() -> Self {
+        let kind = ErrorKind::UnknownToken(UnknownTokenErrorData { soft_logout: false });
+        Self::new(StatusCode::UNAUTHORIZED, kind, "The access token is not known. Log in again.")
+    }
+
+    /// Too many requests. Both places that tell how long to wait say whole seconds, rounded up.
+    pub(crate) fn limit_exceeded(wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let retry_after = Some(RetryAfter::Delay(Duration::from_secs(seconds.max(1))));
+        let kind = ErrorKind::LimitExceeded(LimitExceededErrorData { retry_after });
+        Self::new(StatusCode::TOO_MANY_REQUESTS, kind, "Too many requests: try again later.")
+    }
+
+    pub(crate) fn deadline() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorKind::Unknown,
+            "The server took too long: it is too busy.",
+        )
+    }
+
+    /// The server's own fault.
+    pub(crate) fn internal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self(Box::new(Kind::Internal(error.into())))
+    }
+
+    /// The reply. What is not the client's doing is logged here, once.
+    pub(crate) fn into_response(self) -> Response {
+        match *self.0 {
+            Kind::Refused { status, kind, message } => render(standard(status, kind, message.into_owned())),
+            Kind::Challenge(challenge) => render(challenge_body(*challenge)),
+            Kind::Unavailable(error) => {
+                let id = error_id();
+                tracing::warn!(error.id = %id, %error, "the database is unavailable");
+                let message = format!("The server cannot reach its database. Try again later. ({id})");
+                render(standard(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Unknown, message))
+            }
+            Kind::Internal(error) => {
+                let id = error_id();
+                tracing::error!(error.id = %id, %error, "a request failed");
+                let message = format!("The server made a mistake. Its log tells more under {id}.");
+                render(standard(StatusCode::INTERNAL_SERVER_ERROR, ErrorKind::Unknown, message))
+            }
+        }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) => Self(Box::new(Kind::Unavailable(Box::new(error)))),
+            StoreError::Conflict(_) | StoreError::Refused(_) | StoreError::Corrupt { .. } => {
+                Self::internal(error)
+            }
+        }
+    }
+}
+
+impl From<CommitError> for Error {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Busy => Self::limit_exceeded(BUSY),
+            CommitError::Stopping => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Unknown, "The server is stopping.")
+            }
+            CommitError::Unavailable => Self(Box::new(Kind::Unavailable(Box::new(error)))),
+            CommitError::Store(error) => error.into(),
+            // What these mean to a client only the service knows that proposed it.
+            CommitError::RoomMoved | CommitError::Repeated(_) | CommitError::Taken | CommitError::Absent => {
+                Self::internal(error)
+            }
+        }
+    }
+}
+
+impl From<AccountError> for Error {
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::RegistrationClosed => Self::forbidden("Registration is closed on this server."),
+            AccountError::NameTaken => {
+                Self::bad_request(ErrorKind::UserInUse, "Somebody has, or had, an account of this name.")
+            }
+            AccountError::NameInvalid => Self::bad_request(
+                ErrorKind::InvalidUsername,
+                "A user name consists of the letters a to z, digits, and the characters . _ = - / +",
+            ),
+            AccountError::NameTooLong => {
+                Self::bad_request(ErrorKind::InvalidUsername, "The user name is too long.")
+            }
+            AccountError::PasswordLength => Self::bad_request(
+                ErrorKind::WeakPassword,
+                "A password has at least one and at most 1024 bytes.",
+            ),
+            AccountError::WrongPassword => Self::forbidden("The user name or the password is wrong."),
+            AccountError::Deactivated => {
+                Self::new(StatusCode::FORBIDDEN, ErrorKind::UserDeactivated, "This account was deactivated.")
+            }
+            AccountError::NoAccount => Self::not_found("There is no such account."),
+            AccountError::TokenUsedUp => {
+                Self::forbidden("The registration token was used as often as it may be.")
+            }
+            AccountError::Busy => Self::limit_exceeded(BUSY),
+            AccountError::Hash(_) => Self::internal(error),
+            AccountError::Commit(error) => error.into(),
+            AccountError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<UiaError> for Error {
+    fn from(error: UiaError) -> Self {
+        match error {
+            UiaError::Challenge(challenge) => Self(Box::new(Kind::Challenge(challenge))),
+            UiaError::OtherRequest => {
+                Self::forbidden("The request changed since its authentication was begun.")
+            }
+            UiaError::BadAuth => Self::bad_request(ErrorKind::BadJson, "\"auth\" must be an object."),
+            UiaError::UnknownSession => {
+                Self::not_found("This authentication session is not known, or expired.")
+            }
+            UiaError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<AccountDataError> for Error {
+    fn from(error: AccountDataError) -> Self {
+        match error {
+            AccountDataError::Managed => Self::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                ErrorKind::BadJson,
+                "The server manages this type itself: it cannot be set here.",
+            ),
+            AccountDataError::Absent => Self::not_found("There is no account data of this type."),
+            AccountDataError::UnknownRoom => Self::not_found("The room is not known here."),
+            AccountDataError::NameTooLong => {
+                Self::bad_request(ErrorKind::InvalidParam, "A type or tag has at most 255 bytes.")
+            }
+            AccountDataError::BadContent => {
+                Self::bad_request(ErrorKind::BadJson, "The content is not what this type requires.")
+            }
+            AccountDataError::BadOrder => {
+                Self::bad_request(ErrorKind::BadJson, "The order of a tag is a number from 0 to 1.")
+            }
+            AccountDataError::Commit(error) => error.into(),
+            AccountDataError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<FilterError> for Error {
+    fn from(error: FilterError) -> Self {
+        match error {
+            FilterError::Invalid(why) => {
+                Self::bad_request(ErrorKind::BadJson, format!("This is not a filter: {why}."))
+            }
+            FilterError::TooMany => {
+                Self::bad_request(ErrorKind::Unknown, "This account has too many filters already.")
+            }
+            FilterError::Absent => Self::not_found("There is no such filter."),
+            FilterError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ProfileError> for Error {
+    fn from(error: ProfileError) -> Self {
+        match error {
+            ProfileError::Absent => Self::not_found("There is no such user, or they have not set this."),
+            ProfileError::BadKey => Self::bad_request(
+                ErrorKind::InvalidParam,
+                "A profile field is displayname, avatar_url, or a name like org.example.field.",
+            ),
+            ProfileError::KeyTooLong => Self::bad_request(
+                ErrorKind::KeyTooLarge,
+                "The name of a profile field has at most 255 bytes.",
+            ),
+            ProfileError::BadValue => {
+                Self::bad_request(ErrorKind::InvalidParam, "The value is not what this field requires.")
+            }
+            ProfileError::ValueTooLong => {
+                Self::bad_request(ErrorKind::InvalidParam, "The value is too long for this field.")
+            }
+            ProfileError::TooLarge => {
+                Self::bad_request(ErrorKind::ProfileTooLarge, "A profile has at most 65536 bytes in all.")
+            }
+            ProfileError::Commit(error) => error.into(),
+            ProfileError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// Any reply as bytes.
+pub(crate) fn render(reply: impl OutgoingResponse) -> Response {
+    use ruma::api::OutgoingResponseExt;
+    match reply.try_into_http_response::<Vec<u8>>() {
+        Ok(response) => response.map(Body::from),
+        Err(error) => {
+            tracing::error!(%error, "a reply cannot be written");
+            let mut response =
+                Response::new(Body::from(r#"{"errcode":"M_UNKNOWN","error":"The server made a mistake."}"#));
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            response
+        }
+    }
+}
+
+fn standard(status: StatusCode, kind: ErrorKind, message: String) -> MatrixError {
+    MatrixError { status_code: status, body: ErrorBody::Standard(StandardErrorBody { kind, message }) }
+}
+
+/// The body that asks for more authentication.
+///
+/// > A homeserver … responds with … 401 … `flows`, `params`, `session` and, after a stage, `completed`.
+fn challenge_body(challenge: Challenge) -> UiaaResponse {
+    let flow = |flow: &Flow| AuthFlow { stages: flow.iter().map(|s| AuthType::from(s.name())).collect() };
+    UiaaResponse::AuthResponse(UiaaInfo {
+        flows: challenge.flows.iter().map(flow).collect(),
+        completed: challenge.completed.into_iter().map(AuthType::from).collect(),
+        params: serde_json::value::to_raw_value(&challenge.params).ok(),
+        session: Some(challenge.session),
+        auth_error: challenge.failure.map(|failure| Box::new(stage_failure(failure))),
+    })
+}
+
+fn stage_failure(failure: StageFailure) -> StandardErrorBody {
+    let (kind, message) = match failure {
+        StageFailure::UnknownSession => {
+            (ErrorKind::Unknown, "The session is unknown, expired, or of another request: begin again.")
+        }
+        StageFailure::NotOffered => (ErrorKind::Unknown, "This stage is not the next one of any flow."),
+        StageFailure::Incomplete => (ErrorKind::MissingParam, "This stage needs more than was sent."),
+        StageFailure::WrongToken => (ErrorKind::Forbidden, "The registration token is not valid."),
+    };
+    StandardErrorBody { kind, message: message.to_owned() }
+}
+
+/// Names one failure in the log and to the client.
+fn error_id() -> String {
+    format!("{:016x}", rand::random::<u64>())
+}
+
+impl From<Json> for Response {
+    fn from(json: Json) -> Self {
+        render(json)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::RETRY_AFTER;
+
+    use super::*;
+
+    async fn body(response: Response) -> serde_json::Value {
+        let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_limit_says_whole_seconds_rounded_up() {
+        let response = Error::limit_exceeded(Duration::from_millis(1001)).into_response();
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(response.headers()[RETRY_AFTER], "2");
+        let body = body(response).await;
+        assert_eq!((&body["errcode"], &body["retry_after_ms"]), (&"M_LIMIT_EXCEEDED".into(), &2000.into()));
+    }
+
+    #[tokio::test]
+    async fn an_internal_error_tells_nothing_but_its_id() {
+        let response = Error::internal("the secret is 7").into_response();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = body(response).await;
+        assert_eq!(body["errcode"], "M_UNKNOWN");
+        assert!(!body["error"].as_str().unwrap().contains("secret"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn a_challenge_lists_flows_params_and_the_session() {
+        use hearth_services::accounts::uia::Stage;
+        let challenge = Challenge {
+            flows: vec![vec![Stage::RegistrationToken, Stage::Terms]],
+            completed: vec!["m.login.registration_token".into()],
+            params: serde_json::Map::new(),
+            session: "s".into(),
+            failure: None,
+        };
+        let response = Error::from(UiaError::Challenge(Box::new(challenge))).into_response();
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        let expected = serde_json::json!({
+            "flows": [{ "stages": ["m.login.registration_token", "m.login.terms"] }],
+            "completed": ["m.login.registration_token"],
+            "params": {},
+            "session": "s",
+        });
+        assert_eq!(body(response).await, expected);
+    }
+}

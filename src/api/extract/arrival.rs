@@ -1,0 +1,110 @@
+//! Receiving a request: its path, its caller, its body.
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request};
+use bytes::{Bytes, BytesMut};
+use hearth_core::canonical_json::{self, JsonError};
+use http::request::Parts;
+use http::{Method, StatusCode};
+use http_body_util::BodyExt;
+use ruma::api::error::ErrorKind;
+
+use super::address::{self, Peer};
+use super::identity::{Identify, Who};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::route::Policy;
+
+/// Of a body that is too large, so much more is read and thrown away, so that the client has sent all of it
+/// when the answer comes and does not mistake it for a broken connection.
+const DRAINED: usize = 4 * 1024 * 1024;
+
+/// A request whose caller is known and whose body is all there.
+pub(super) struct Arrival {
+    /// Method, address and headers.
+    pub(super) parts: Parts,
+    /// The arguments in the path, decoded.
+    pub(super) arguments: Vec<String>,
+    /// The body; empty for methods that have none.
+    pub(super) body: Bytes,
+}
+
+impl Arrival {
+    /// Receives a request in the order of what costs least: address, caller, user, path, body.
+    pub(super) async fn receive<A: Identify>(
+        app: &App,
+        policy: Policy,
+        request: Request,
+    ) -> Result<(Self, A::Caller)> {
+        let (mut parts, body) = request.into_parts();
+        let peer = parts.extensions.get::<Peer>().copied();
+        let client = address::client(peer, &parts.headers, &app.settings.trusted_proxies);
+        app.limits.check_address(policy.family, client)?;
+        if policy.fresh {
+            app.log.catch_up().await?;
+        }
+        let caller = A::identify(app, &parts).await?;
+        app.limits.check_user(policy.family, caller.user())?;
+        let arguments = arguments(&mut parts).await?;
+        let body = match parts.method {
+            Method::POST | Method::PUT => read(policy, &parts, body).await?,
+            _ => Bytes::new(),
+        };
+        Ok((Self { parts, arguments, body }, caller))
+    }
+
+    /// The method and the path as the client wrote it: what a session of authentication is for.
+    pub(super) fn route(&self) -> String {
+        let path = self.parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        format!("{} {path} {}", self.parts.method, self.arguments.join(" "))
+    }
+}
+
+/// The arguments in the path. What the database cannot hold is refused here, for the query as well.
+async fn arguments(parts: &mut Parts) -> Result<Vec<String>> {
+    let invalid = |message: &'static str| Error::bad_request(ErrorKind::InvalidParam, message);
+    let params = RawPathParams::from_request_parts(parts, &())
+        .await
+        .map_err(|_| invalid("The path is not UTF-8 when it is decoded."))?;
+    let arguments: Vec<String> = params.iter().map(|(_, value)| value.to_owned()).collect();
+    let query = parts.uri.query().unwrap_or_default();
+    if arguments.iter().any(|argument| argument.contains('\0')) || query.contains("%00") {
+        return Err(invalid("The path or the query holds the character U+0000."));
+    }
+    Ok(arguments)
+}
+
+async fn read(policy: Policy, parts: &Parts, body: Body) -> Result<Bytes> {
+    let body = collect(body, policy.body_limit, parts).await?;
+    if policy.json && !body.is_empty() {
+        canonical_json::check_object(&body).map_err(|error| bad_json(&error))?;
+    }
+    Ok(body)
+}
+
+async fn collect(mut body: Body, limit: usize, parts: &Parts) -> Result<Bytes> {
+    let announced = parts.headers.get(http::header::CONTENT_LENGTH);
+    let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let mut collected = BytesMut::with_capacity(announced.unwrap_or_default().min(limit));
+    let mut received = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Error::bad_request(ErrorKind::Unknown, "The body broke off."))?;
+        let Ok(data) = frame.into_data() else { continue };
+        received += data.len();
+        if received <= limit {
+            collected.extend_from_slice(&data);
+        } else if received > limit + DRAINED {
+            break;
+        }
+    }
+    if received > limit {
+        let message = format!("The body has more than {limit} bytes.");
+        return Err(Error::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge, message));
+    }
+    Ok(collected.freeze())
+}
+
+fn bad_json(error: &JsonError) -> Error {
+    let kind = if error.is_syntax() { ErrorKind::NotJson } else { ErrorKind::BadJson };
+    Error::bad_request(kind, format!("The body must be a JSON object: {error}."))
+}

@@ -1,0 +1,211 @@
+//! One endpoint, one route: a ruma request type, its handler and its policy on one line.
+//!
+//! Handlers differ in their types; routes do not. Each handler is boxed behind one function shape, so that
+//! axum and the glue around it are compiled once.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::response::Response;
+use axum::routing::MethodFilter;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http::{Method, StatusCode};
+use ruma::api::error::ErrorKind;
+use ruma::api::path_builder::PathBuilder;
+use ruma::api::{IncomingRequest, OutgoingResponse};
+
+use crate::app::App;
+use crate::error::{Error, Result, render};
+use crate::extract::{self, Identify, Interactive, Ruma};
+use crate::rate_limit::Family;
+
+/// The largest body of an endpoint that says nothing else: an event of 64 KiB in any escaping, and the keys
+/// of a device.
+const BODY_LIMIT: usize = 1024 * 1024;
+
+/// What holds for one route before its handler is asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Policy {
+    /// The most bytes that the body may have.
+    pub(crate) body_limit: usize,
+    /// Which requests it is counted with.
+    pub(crate) family: Family,
+    /// How much longer than others it may take.
+    pub(crate) extra_time: Duration,
+    /// It is answered only when everything that was acknowledged anywhere before it is seen.
+    pub(crate) fresh: bool,
+    /// The body is JSON.
+    pub(crate) json: bool,
+}
+
+/// A method, its paths, its policy and what answers.
+pub(crate) struct Route {
+    method: Method,
+    paths: Vec<String>,
+    policy: Policy,
+    answer: Answer,
+}
+
+type Answer = Arc<dyn Fn(App, Policy, Request) -> BoxFuture<'static, Result<Response>> + Send + Sync>;
+
+impl Route {
+    fn new(method: Method, paths: Vec<String>, answer: Answer) -> Self {
+        let policy = Policy {
+            body_limit: BODY_LIMIT,
+            family: Family::Unlimited,
+            extra_time: Duration::ZERO,
+            fresh: true,
+            json: true,
+        };
+        Self { method, paths, policy, answer }
+    }
+
+    /// Counts it with the requests of a family.
+    pub(crate) fn limited(mut self, family: Family) -> Self {
+        self.policy.family = family;
+        self
+    }
+
+    /// Lets its body have at most so many bytes.
+    pub(crate) fn body_limit(mut self, bytes: usize) -> Self {
+        self.policy.body_limit = bytes;
+        self
+    }
+
+    /// Takes a body that is not JSON.
+    pub(crate) fn any_body(mut self) -> Self {
+        self.policy.json = false;
+        self
+    }
+
+    /// Serves every path with and without a slash at its end.
+    pub(crate) fn slash_optional(mut self) -> Self {
+        let others: Vec<String> = self
+            .paths
+            .iter()
+            .map(|path| path.strip_suffix('/').map_or_else(|| format!("{path}/"), ToOwned::to_owned))
+            .collect();
+        self.paths.extend(others);
+        self
+    }
+
+    pub(crate) fn paths(&self) -> &[String] {
+        &self.paths
+    }
+
+    pub(crate) fn filter(&self) -> MethodFilter {
+        match self.method {
+            Method::POST => MethodFilter::POST,
+            Method::PUT => MethodFilter::PUT,
+            Method::DELETE => MethodFilter::DELETE,
+            _ => MethodFilter::GET,
+        }
+    }
+}
+
+/// An endpoint as ruma describes it, under every path it ever had.
+pub(crate) fn route<T, F, Fut, R>(handler: F) -> Route
+where
+    T: IncomingRequest + Send + 'static,
+    T::Authentication: Identify,
+    F: Fn(App, Ruma<T>) -> Fut + Copy + Send + Sync + 'static,
+    Fut: Future<Output = Result<R>> + Send + 'static,
+    R: OutgoingResponse,
+{
+    let answer = move |app: App, policy, request| {
+        async move {
+            let ruma = extract::ruma::<T>(&app, policy, request).await?;
+            handler(app, ruma).await.map(render)
+        }
+        .boxed()
+    };
+    Route::new(T::METHOD, paths::<T>(), Arc::new(answer))
+}
+
+/// As [`route`], for an endpoint with user-interactive authentication.
+pub(crate) fn interactive<T, F, Fut, R>(handler: F) -> Route
+where
+    T: IncomingRequest + Send + 'static,
+    T::Authentication: Identify,
+    F: Fn(App, Interactive<T>) -> Fut + Copy + Send + Sync + 'static,
+    Fut: Future<Output = Result<R>> + Send + 'static,
+    R: OutgoingResponse,
+{
+    let answer = move |app: App, policy, request| {
+        async move {
+            let interactive = extract::interactive::<T>(&app, policy, request).await?;
+            handler(app, interactive).await.map(render)
+        }
+        .boxed()
+    };
+    Route::new(T::METHOD, paths::<T>(), Arc::new(answer))
+}
+
+/// A path of our own, which takes nothing.
+pub(crate) fn plain<F, Fut, R>(method: Method, path: &'static str, handler: F) -> Route
+where
+    F: Fn(App) -> Fut + Copy + Send + Sync + 'static,
+    Fut: Future<Output = Result<R>> + Send + 'static,
+    R: OutgoingResponse,
+{
+    let answer = move |app, _, _| async move { handler(app).await.map(render) }.boxed();
+    Route::new(method, vec![path.to_owned()], Arc::new(answer))
+}
+
+fn paths<T: IncomingRequest>() -> Vec<String> {
+    T::PATH_BUILDER.all_paths().map(ToOwned::to_owned).collect()
+}
+
+/// A route as axum serves it.
+#[derive(Clone)]
+pub(crate) struct Served {
+    app: App,
+    policy: Policy,
+    answer: Answer,
+}
+
+impl Served {
+    pub(crate) fn new(app: App, route: Route) -> Self {
+        Self { app, policy: route.policy, answer: route.answer }
+    }
+}
+
+impl tower::Service<Request> for Served {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let deadline = self.app.settings.request_deadline + self.policy.extra_time;
+        let answer = (self.answer)(self.app.clone(), self.policy, request);
+        async move {
+            let answered = tokio::time::timeout(deadline, answer).await;
+            Ok(answered.unwrap_or_else(|_| Err(Error::deadline())).unwrap_or_else(Error::into_response))
+        }
+        .boxed()
+    }
+}
+
+/// > 404 … `M_UNRECOGNIZED`: the server does not know the endpoint.
+pub(crate) async fn unknown_path() -> Response {
+    Error::new(StatusCode::NOT_FOUND, ErrorKind::Unrecognized, "There is no such endpoint.").into_response()
+}
+
+/// > 405 … `M_UNRECOGNIZED`: the endpoint is known, the method is not.
+pub(crate) async fn wrong_method() -> Response {
+    Error::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        ErrorKind::Unrecognized,
+        "This endpoint does not take that method.",
+    )
+    .into_response()
+}
