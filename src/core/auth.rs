@@ -1,20 +1,21 @@
 //! Whether the authorisation rules allow an event.
 //!
-//! The rules themselves are the library's. This layer names their outcome, and [`context`] answers the
+//! The rules themselves are the library's, but for a few gaps (see `gaps.rs`). This layer names their outcome, and [`context`] answers the
 //! everyday questions (may this member send a message?) without reading the room's levels each time.
+
+use std::borrow::Borrow;
 
 use ruma::{
     EventId, UserId,
     events::{StateEventType, TimelineEventType},
-    state_res::{
-        Event, auth_types_for_event, check_state_dependent_auth_rules, check_state_independent_auth_rules,
-    },
+    state_res::{Event, auth_types_for_event, check_state_independent_auth_rules},
 };
 use serde_json::value::RawValue;
 
 use crate::{pdu::Pdu, power::Malformed, room_version::RoomVersion};
 
 pub mod context;
+mod gaps;
 
 /// Why an event is not allowed. Its text is a sentence for whoever sent it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,7 +65,7 @@ pub fn auth_types(
 }
 
 /// Judges an event by the events it names itself, then by a state.
-pub fn check<E: Event>(
+pub fn check<E: Event + Borrow<Pdu>>(
     version: &RoomVersion,
     event: &Pdu,
     fetch_event: impl Fn(&EventId) -> Option<E>,
@@ -82,18 +83,19 @@ pub fn check_auth_events<E: Event>(
     event: &Pdu,
     fetch_event: impl Fn(&EventId) -> Option<E>,
 ) -> Result<(), Denied> {
+    gaps::check_room_version(event)?;
     check_state_independent_auth_rules(&version.rules.authorization, event, fetch_event)
         .map_err(Denied::AuthEvents)
 }
 
 /// Whether a state allows the event: the state of its auth events, the state before it, or, for soft
 /// failure, the room's current state.
-pub fn check_by_state<E: Event>(
+pub fn check_by_state<E: Borrow<Pdu>>(
     version: &RoomVersion,
     event: &Pdu,
     fetch_state: impl Fn(&StateEventType, &str) -> Option<E>,
 ) -> Result<(), Denied> {
-    check_state_dependent_auth_rules(&version.rules.authorization, event, fetch_state).map_err(Denied::Rules)
+    gaps::check_by_state(version, event, fetch_state)
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ pub struct PowerLevels {
 }
 
 impl Level {
-    const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::UsersDefault,
         Self::EventsDefault,
         Self::StateDefault,
@@ -99,10 +99,14 @@ impl PowerLevels {
         })
     }
 
+    /// A level stated by name, if it is.
+    pub fn stated(&self, level: Level) -> Result<Option<Int>, Malformed> {
+        self.levels.get(level as usize).cloned().unwrap_or(Ok(None))
+    }
+
     /// A level stated by name, or its default.
     pub fn level(&self, level: Level) -> Result<Int, Malformed> {
-        let stated = self.levels.get(level as usize).cloned().unwrap_or(Ok(None))?;
-        Ok(stated.unwrap_or(level.default_value()))
+        Ok(self.stated(level)?.unwrap_or(level.default_value()))
     }
 
     /// The level of a user who is not privileged otherwise.
