@@ -8,9 +8,12 @@ mod discovery;
 mod endpoints;
 mod login;
 mod membership;
+mod profiles;
+mod reading;
 mod redaction;
 mod register;
 mod sending;
+mod visibility;
 
 use crate::harness::Test;
 
@@ -25,9 +28,12 @@ pub fn tests() -> Vec<Test> {
         endpoints::tests(),
         login::tests(),
         membership::tests(),
+        profiles::tests(),
+        reading::tests(),
         redaction::tests(),
         register::tests(),
         sending::tests(),
+        visibility::tests(),
     ];
     modules.concat()
 }
