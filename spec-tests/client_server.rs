@@ -6,6 +6,7 @@ mod conventions;
 mod create_room;
 mod discovery;
 mod endpoints;
+mod filters;
 mod login;
 mod membership;
 mod profiles;
@@ -13,6 +14,8 @@ mod reading;
 mod redaction;
 mod register;
 mod sending;
+mod sync;
+mod sync_sections;
 mod visibility;
 
 use crate::harness::Test;
@@ -26,6 +29,7 @@ pub fn tests() -> Vec<Test> {
         create_room::tests(),
         discovery::tests(),
         endpoints::tests(),
+        filters::tests(),
         login::tests(),
         membership::tests(),
         profiles::tests(),
@@ -33,6 +37,8 @@ pub fn tests() -> Vec<Test> {
         redaction::tests(),
         register::tests(),
         sending::tests(),
+        sync::tests(),
+        sync_sections::tests(),
         visibility::tests(),
     ];
     modules.concat()
