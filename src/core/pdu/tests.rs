@@ -253,6 +253,23 @@ fn event_ids_are_given_exactly_where_the_version_wants_them() {
 }
 
 #[test]
+fn the_bounds_are_the_specifications() {
+    let limits = vectors("limits");
+    for (name, bound) in [
+        ("event_bytes", MAX_BYTES),
+        ("sender_bytes", MAX_FIELD_BYTES),
+        ("room_id_bytes", MAX_FIELD_BYTES),
+        ("state_key_bytes", MAX_FIELD_BYTES),
+        ("type_bytes", MAX_FIELD_BYTES),
+        ("event_id_bytes", MAX_FIELD_BYTES),
+        ("prev_events_max", MAX_PREV_EVENTS),
+        ("auth_events_max", MAX_AUTH_EVENTS),
+    ] {
+        assert_eq!(limits[name], json!(bound), "{name}");
+    }
+}
+
+#[test]
 fn depth_repeats_itself_at_the_versions_limit() {
     let strict = Depth::new(room_version::MAX_SAFE_INTEGER).unwrap();
     assert_eq!(strict.next(version("6")), strict);
