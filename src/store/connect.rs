@@ -2,6 +2,7 @@
 
 mod check;
 mod migrate;
+mod status;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,12 +11,16 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection};
 
 pub use self::migrate::{SchemaStatus, schema_status};
+pub use self::status::{DatabaseStatus, database_status};
 use crate::Store;
 use crate::error::StoreError;
 use crate::private_postgres::{self, PrivatePostgres, PrivatePostgresError};
 
 /// The oldest major version of PostgreSQL that is supported.
 pub const MINIMUM_MAJOR: u32 = 13;
+
+/// The part of the log that the driver's own lines are in.
+pub const DRIVER_LOGS_AS: &str = "sqlx";
 
 /// A connection that lay idle this long is tried before it is used, in case the database went away.
 const IDLE_TRUST: Duration = Duration::from_secs(1);
@@ -90,6 +95,7 @@ pub enum ConnectError {
 pub struct Database {
     /// The store over it.
     pub store: Store,
+    options: PgConnectOptions,
     postgres: Option<PrivatePostgres>,
 }
 
@@ -121,6 +127,12 @@ impl Database {
         }
     }
 
+    /// How to connect to it, for connections beside the pool.
+    #[must_use]
+    pub const fn connect_options(&self) -> &PgConnectOptions {
+        &self.options
+    }
+
     /// The private PostgreSQL, where we run it.
     #[must_use]
     pub const fn private(&self) -> Option<&PrivatePostgres> {
@@ -138,10 +150,10 @@ impl Database {
             migrate::migrate(&mut connection).await?;
             // Whether the goodbye arrives does not matter.
             let _ = connection.close().await;
-            pool(options, settings).await
+            pool(options.clone(), settings).await
         };
         match opened.await {
-            Ok(pool) => Ok(Self { store: Store::new(pool), postgres }),
+            Ok(pool) => Ok(Self { store: Store::new(pool), options, postgres }),
             Err(error) => {
                 if let Some(postgres) = postgres {
                     postgres.stop().await;

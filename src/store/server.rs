@@ -64,6 +64,11 @@ impl Store {
         self.server().await?.ok_or_else(|| StoreError::corrupt("server", "the only one"))
     }
 
+    /// Whether anybody has an account. Reads at most one row.
+    pub async fn has_accounts(&self) -> Result<bool> {
+        Ok(sqlx::query_scalar("SELECT EXISTS (SELECT FROM account)").fetch_one(self.db()).await?)
+    }
+
     /// All signing keys, the one in use first. Reads the whole table, which has a row a key.
     pub async fn signing_keys(&self) -> Result<Vec<SigningKey>> {
         let rows = sqlx::query_as(

@@ -1,0 +1,139 @@
+//! Composes the server, bottom-up: the only file that names all of it.
+
+mod failure;
+mod foundation;
+mod http;
+mod identity;
+mod listener;
+mod metrics;
+mod reload;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::sync::Semaphore;
+
+pub(crate) use self::failure::Failure;
+pub(crate) use self::foundation::{Foundation, Role, pool, source};
+pub(crate) use self::identity::new_registration_token;
+use self::listener::{Listener, Serving};
+use self::reload::Reloader;
+use crate::cli::output::say;
+use crate::config::{Config, Loaded, Mode};
+use crate::lifecycle::{Asked, Signals};
+use crate::telemetry;
+
+/// The writer commits what waits within this; then the database is stopped under it.
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// Runs the server until it is told to stop.
+pub(crate) async fn serve(loaded: Loaded, file: Option<PathBuf>) -> Result<(), Failure> {
+    let started = Instant::now();
+    let config = &loaded.config;
+    let level = telemetry::start_logging(&config.log_level, config.log_format).map_err(Failure::Start)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let mut signals = Signals::listen().map_err(|error| Failure::Start(error.to_string()))?;
+    raise_descriptor_limit();
+    let listeners = config.listen.iter().map(Listener::open).collect::<Result<Vec<_>, _>>()?;
+    let metrics_listener = config.metrics_listen.as_ref().map(Listener::open).transpose()?;
+    let metrics = telemetry::start_metrics().map_err(Failure::Start)?;
+    let foundation = tokio::select! {
+        foundation = Foundation::open(config, Role::Server) => foundation?,
+        // The private PostgreSQL, if it was on its way, ends with this process.
+        () = signals.stop() => return Ok(()),
+    };
+    let readiness = http::Readiness::default();
+    let serving = Serving {
+        router: http::router(readiness.clone()),
+        supervisor: foundation.supervisor.clone(),
+        draining: foundation.stages.draining.clone(),
+        header_timeout: config.http_header_timeout,
+        slots: Arc::new(Semaphore::new(usize::try_from(config.limits_max_connections).unwrap_or(usize::MAX))),
+    };
+    if let Some(listener) = metrics_listener {
+        let stop = foundation.stages.draining.clone();
+        foundation.supervisor.run(
+            "metrics upkeep",
+            stop.clone(),
+            metrics::upkeep(metrics.clone(), stop.clone()),
+        );
+        let serving = Serving { router: metrics::router(metrics), ..serving.clone() };
+        foundation.supervisor.run("metrics listener", stop, listener.run(serving));
+    }
+    let addresses: Vec<String> = listeners.iter().map(Listener::describe).collect();
+    for listener in listeners {
+        let stop = foundation.stages.draining.clone();
+        foundation.supervisor.run("listener", stop, listener.run(serving.clone()));
+    }
+    welcome(config, &foundation, &addresses, started).await?;
+    readiness.set_ready();
+    let mut reloader =
+        Reloader { file, current: loaded.config.clone(), level, policy: foundation.policy.clone() };
+    let healthy = wait_for_the_end(&foundation, &mut signals, &mut reloader).await;
+    readiness.set_stopping();
+    stop(foundation, config.shutdown_drain).await;
+    if healthy { Ok(()) } else { Err(Failure::TaskFailed) }
+}
+
+/// Waits until the server is told to stop, or has to; says whether it was told.
+async fn wait_for_the_end(foundation: &Foundation, signals: &mut Signals, reloader: &mut Reloader) -> bool {
+    loop {
+        tokio::select! {
+            asked = signals.next() => match asked {
+                Asked::Stop => return true,
+                Asked::Reload => reloader.reload(),
+            },
+            () = foundation.supervisor.failed() => return false,
+        }
+    }
+}
+
+/// Ends everything in the reverse order of its beginning.
+async fn stop(foundation: Foundation, drain: Duration) {
+    let since = Instant::now();
+    tracing::info!("stopping");
+    foundation.stages.draining.cancel();
+    let left = foundation.supervisor.wait_for_connections(drain).await;
+    if left > 0 {
+        tracing::warn!("{left} connections were still busy after {} s and are cut off", drain.as_secs_f32());
+    }
+    foundation.close(FLUSH).await;
+    tracing::info!("stopped after {:.1} s", since.elapsed().as_secs_f32());
+}
+
+/// Tells the administrator, on standard output, where the server is and what to do next.
+async fn welcome(
+    config: &Config,
+    foundation: &Foundation,
+    addresses: &[String],
+    started: Instant,
+) -> Result<(), Failure> {
+    let first = !foundation.store().has_accounts().await?;
+    let took = started.elapsed().as_secs_f32();
+    let kind = if foundation.is_new { "first start" } else { "start" };
+    say(&format!("Hearth {} serves {}", env!("CARGO_PKG_VERSION"), foundation.server.server_name));
+    say(&format!("  listening on        {}", addresses.join(", ")));
+    if first {
+        if config.registration_mode == Mode::Token && config.registration_token.is_none() {
+            say(&format!("  registration token  {}", foundation.server.registration_token));
+        }
+        let program = std::env::args().next().unwrap_or_else(|| "hearth".to_owned());
+        say(&format!("  first account       {program} user create NAME --admin"));
+    }
+    say(&format!("  {kind} took {took:.1} s"));
+    Ok(())
+}
+
+/// Every connection is a file descriptor, and the usual limit is there for programs that use select(2).
+fn raise_descriptor_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map(|()| hard));
+    match raised {
+        Ok(limit) => tracing::debug!("up to {limit} file descriptors"),
+        Err(error) => tracing::warn!("cannot raise the limit of file descriptors: {error}"),
+    }
+}

@@ -1,0 +1,188 @@
+//! The one table of keys. What is read, the environment's names, the example and the documentation all come
+//! from it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use ruma::OwnedServerName;
+
+use super::error::{Origin, Problem};
+use super::value::{Listen, LogFormat, Mode, Raw, Setting, Size, WebAddress};
+use super::values::Values;
+
+/// A key, as far as its type does not matter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key {
+    /// Its path in the file, with dots.
+    pub(crate) path: &'static str,
+    /// What holds when nobody sets it; empty for nothing.
+    pub(crate) default: &'static str,
+    /// What it is for.
+    pub(crate) doc: &'static str,
+    /// Never shown, and can be kept in a file of its own.
+    pub(crate) secret: bool,
+    /// SIGHUP puts a change in force.
+    pub(crate) reloads: bool,
+    /// What can be written.
+    pub(crate) expected: &'static str,
+}
+
+impl Key {
+    /// Its environment variable.
+    pub(crate) fn variable(&self) -> String {
+        format!("HEARTH_{}", self.path.replace('.', "__").to_uppercase())
+    }
+}
+
+macro_rules! settings {
+    ($($field:ident: $type:ty, $path:literal = $default:literal $(, $flag:ident)*; $doc:literal)+) => {
+        /// The whole configuration.
+        #[derive(Clone, Debug)]
+        pub(crate) struct Config {
+            $(pub(crate) $field: $type,)+
+        }
+
+        /// Every key, in the order of the example.
+        pub(crate) const KEYS: &[Key] = &[
+            $(Key {
+                path: $path,
+                default: $default,
+                doc: $doc,
+                secret: settings!(@has secret $($flag)*),
+                reloads: settings!(@has reloads $($flag)*),
+                expected: <$type as Setting>::EXPECTED,
+            },)+
+        ];
+
+        impl Config {
+            /// Reads every key; what is wrong is added to `problems`.
+            pub(super) fn read(values: &Values, problems: &mut Vec<Problem>) -> Option<Self> {
+                $(let $field = read_one::<$type>(values, $path, $default, problems);)+
+                Some(Self { $($field: $field?,)+ })
+            }
+
+            /// Every key with what it is set to.
+            pub(crate) fn show(&self) -> Vec<(&'static Key, String)> {
+                let shown = [$(Setting::show(&self.$field),)+];
+                KEYS.iter().zip(shown).collect()
+            }
+        }
+    };
+    (@has $flag:ident) => { false };
+    (@has secret secret $($rest:ident)*) => { true };
+    (@has reloads reloads $($rest:ident)*) => { true };
+    (@has $flag:ident $other:ident $($rest:ident)*) => { settings!(@has $flag $($rest)*) };
+}
+
+fn read_one<T: Setting>(
+    values: &Values,
+    path: &str,
+    default: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<T> {
+    let default = (Raw::Loose(default.to_owned()), Origin::Default);
+    let (raw, origin) = values.get(path).unwrap_or(&default);
+    T::read(raw).map_err(|what| problems.push(Problem::new(origin.clone(), path, what))).ok()
+}
+
+settings! {
+    server_name: OwnedServerName, "server_name" = "localhost";
+    "The part of every user id behind the colon. It can never change once the server has started."
+
+    data_dir: PathBuf, "data_dir" = "./data";
+    "Where the server keeps what it stores outside PostgreSQL, and the private PostgreSQL itself."
+
+    listen: Vec<Listen>, "listen" = "127.0.0.1:8008";
+    "Where to listen for HTTP: addresses, IPv6 ones in brackets, or unix:/path/of/a.socket."
+
+    public_url: Option<WebAddress>, "public_url" = "";
+    "Where clients reach this server from outside, told to them by /.well-known/matrix/client."
+
+    trusted_proxies: Vec<IpNet>, "trusted_proxies" = "";
+    "Networks of the reverse proxies whose X-Forwarded-For is believed, read right to left."
+
+    database_url: Option<String>, "database.url" = "", secret;
+    "A PostgreSQL to use: postgres://user:password@host/database. Without one the server runs its own."
+
+    database_programs: Option<PathBuf>, "database.programs" = "";
+    "The folder of PostgreSQL's programs (initdb, postgres, pg_dump), where they are in an unusual place."
+
+    database_pool_size: u32, "database.pool_size" = "20";
+    "How many connections to PostgreSQL are kept at most, beside those of the log."
+
+    database_acquire_timeout: Duration, "database.acquire_timeout" = "10s";
+    "How long a request waits for one of them."
+
+    database_statement_timeout: Duration, "database.statement_timeout" = "30s";
+    "How long one statement may take."
+
+    registration_mode: Mode, "registration.mode" = "token", reloads;
+    "Who may make an account: nobody (closed), who knows the registration token (token), or anybody (open)."
+
+    registration_token: Option<String>, "registration.token" = "", secret, reloads;
+    "The registration token. Without one the server makes its own; `hearth registration token` shows it."
+
+    registration_terms_name: String, "registration.terms.name" = "Terms of service", reloads;
+    "The name of the document that new users must agree to, where there is one."
+
+    registration_terms_version: Option<String>, "registration.terms.version" = "", reloads;
+    "Its version."
+
+    registration_terms_url: Option<WebAddress>, "registration.terms.url" = "", reloads;
+    "Where it is. With it and the version set, registering demands agreement."
+
+    federation_enabled: Option<bool>, "federation.enabled" = "";
+    "Whether to talk to other servers. Accepted, but there is nothing to switch yet."
+
+    limits_enabled: bool, "limits.enabled" = "true", reloads;
+    "Whether requests are limited in rate. Sizes and counts are limited in any case."
+
+    limits_max_body: Size, "limits.max_body" = "4MiB", reloads;
+    "The largest body of a request, media aside."
+
+    limits_max_connections: u32, "limits.max_connections" = "20000";
+    "How many client connections are kept at most; more wait to be accepted."
+
+    http_header_timeout: Duration, "http.header_timeout" = "30s";
+    "How long a client may take to send the head of a request."
+
+    http_request_timeout: Duration, "http.request_timeout" = "60s";
+    "How long a request may take, long polls aside."
+
+    sync_max_timeout: Duration, "sync.max_timeout" = "5m";
+    "The longest that a sync waits for something new, whatever the client asks for."
+
+    uia_session_lifetime: Duration, "uia.session_lifetime" = "1h";
+    "How long a user-interactive authentication may take."
+
+    log_poll_interval: Duration, "replication.poll_interval" = "1s";
+    "How often the log is looked at although no other replica said that it moved."
+
+    transaction_lifetime: Duration, "transactions.lifetime" = "7d";
+    "How long a client's transaction ids are remembered."
+
+    password_argon2_memory_kib: u32, "password.argon2_memory_kib" = "19456";
+    "How much memory hashing a password takes, in KiB: more is harder to guess, and slower."
+
+    shutdown_drain: Duration, "shutdown.drain" = "5s";
+    "How long requests may take to end after the server was told to stop."
+
+    metrics_listen: Option<Listen>, "metrics.listen" = "";
+    "Where to serve Prometheus metrics at /metrics, such as 127.0.0.1:9090. Nowhere by default."
+
+    log_level: String, "log.level" = "info", reloads;
+    "What is logged: error, warn, info, debug or trace; for single parts such as info,hearth_store=debug."
+
+    log_format: LogFormat, "log.format" = "text";
+    "What a line of the log looks like: text or json."
+
+    support_email: Option<String>, "support.email" = "";
+    "The administrator's address of mail, told by /.well-known/matrix/support."
+
+    support_matrix_id: Option<String>, "support.matrix_id" = "";
+    "The administrator's user id, told likewise."
+
+    support_page: Option<WebAddress>, "support.page" = "";
+    "A page where users find help, told likewise."
+}
