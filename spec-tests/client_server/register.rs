@@ -100,7 +100,7 @@ async fn a_taken_name_is_refused_before_authentication(hearth: Hearth) {
 
 /// Names that no new account may have.
 fn invalid_names() -> [String; 8] {
-    ["with space", "@sigil", "co:lon", "tab\t", "ümlaut", "nul\0", "star*"]
+    ["with space", "@sigil", "co:lon", "tab\t", "ümlaut", "back\\slash", "star*"]
         .map(str::to_owned)
         .into_iter()
         .chain(["x".repeat(256)])

@@ -7,11 +7,14 @@ use ruma::api::client::account::{
     register::{self, LoginType, RegistrationKind},
 };
 use ruma::api::error::ErrorKind;
+use ruma::{DeviceId, OwnedUserId, ServerName};
+use serde::Serialize;
 
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::extract::{Interactive, Ruma};
 use crate::rate_limit::Family;
+use crate::reply::Json;
 use crate::route::{Route, interactive, route};
 
 /// Names, a password and what authentication needs.
@@ -25,11 +28,23 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
+/// The reply to a registration: without a login it has no device, not even `null`.
+#[derive(Serialize)]
+struct Registered<'a> {
+    user_id: OwnedUserId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_id: Option<&'a DeviceId>,
+    /// Some old clients still read it.
+    home_server: &'a ServerName,
+}
+
 /// `POST /_matrix/client/v3/register`
 async fn register(
     app: App,
     Interactive { request, attempt }: Interactive<register::v3::Request>,
-) -> Result<register::v3::Response> {
+) -> Result<Json> {
     check_kind(&request)?;
     let flows = app.accounts.policy().flows()?;
     let user_id = app.accounts.free_name(request.username.as_deref()).await?;
@@ -48,8 +63,12 @@ async fn register(
     };
     let session = app.accounts.create(account).await?;
     app.uia.finish(passed).await;
-    let (access_token, device_id) = session.map(|session| (session.access_token, session.device_id)).unzip();
-    Ok(register::v3::Response { user_id, access_token, device_id, refresh_token: None, expires_in: None })
+    Ok(Json::new(&Registered {
+        user_id,
+        access_token: session.as_ref().map(|session| &*session.access_token),
+        device_id: session.as_ref().map(|session| &*session.device_id),
+        home_server: &app.settings.server_name,
+    }))
 }
 
 /// Guests and application services have no accounts here.
