@@ -11,7 +11,7 @@ use serde::de::value::{Error as PathError, SeqDeserializer};
 pub(crate) struct At<T, P, B> {
     /// The arguments in the path.
     pub(crate) path: P,
-    /// The body; of `{}` where there is none.
+    /// The body.
     pub(crate) body: B,
     endpoint: PhantomData<fn() -> T>,
 }
@@ -38,10 +38,6 @@ where
         arguments: &[&str],
     ) -> Result<Self, DeserializationError> {
         let path = P::deserialize(SeqDeserializer::<_, PathError>::new(arguments.iter().copied()))?;
-        let body = match *request.body() {
-            [] => serde_json::from_str("{}")?,
-            body => serde_json::from_slice(body)?,
-        };
-        Ok(Self { path, body, endpoint: PhantomData })
+        Ok(Self { path, body: serde_json::from_slice(request.body())?, endpoint: PhantomData })
     }
 }
