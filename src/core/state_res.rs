@@ -1,8 +1,7 @@
 //! One state out of several: state resolution.
 //!
 //! Where a room's history forks, each branch has a state of its own, and every server must make the same
-//! one out of them. Rooms of version 1 do it in the way of [`v1`], all others by ruma's algorithm, to which
-//! [`v2`] hands what it needs.
+//! one out of them: in rooms of version 1 as [`v1`] says, in all others as [`v2`] does.
 //!
 //! # Only what differs
 //!

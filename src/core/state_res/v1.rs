@@ -8,11 +8,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use ruma::{events::StateEventType, state_res::check_state_dependent_auth_rules};
+use ruma::events::StateEventType;
 use sha1::{Digest, Sha1};
 
 use super::{Conflict, Facts, Inquiry, StateKey, Unresolved, auth_keys, name};
 use crate::{
+    auth,
     id::{EventNid, StateKeyNid},
     pdu::Pdu,
     room_version::RoomVersion,
@@ -199,7 +200,7 @@ impl Resolution<'_> {
                 _ => self.state.get(&wanted).copied(),
             }
         };
-        check_state_dependent_auth_rules(&self.version.rules.authorization, event, lookup).is_ok()
+        auth::check_by_state(self.version, event, lookup).is_ok()
     }
 }
 

@@ -81,13 +81,14 @@ fn every_history_resolves_as_synapse_resolved_it() {
                 .map(|set| world.state(list(set).map(|id| world.nid(id))))
                 .collect();
             let expected = world.state(list(&resolution["resolved"]).map(|id| world.nid(id)));
-            let (ours, _) = world.resolve_counting(&states, 0);
+            // To begin with nothing at hand, and to go the long way, takes long.
+            let sample = resolutions % 5 == 0;
+            let (ours, _) = world.resolve_counting(&states, usize::from(!sample));
             let version = text(&case["room_version"]);
             if ours != expected {
                 wrong.push((number, version.to_owned(), "against the oracle"));
             }
-            // The long way takes long.
-            if resolutions % 5 == 0 && ours != world.resolve_whole(&states) {
+            if sample && ours != world.resolve_whole(&states) {
                 wrong.push((number, version.to_owned(), "against whole states"));
             }
             resolutions += 1;

@@ -1,10 +1,10 @@
 //! Rooms that random users fight over, with random forks.
 
 use proptest::prelude::*;
-use ruma::state_res::check_state_dependent_auth_rules;
 use serde_json::json;
 
 use super::*;
+use crate::auth;
 
 const USERS: [&str; 5] = ["@ada:a.test", "@ben:a.test", "@cat:b.test", "@dan:b.test", "@eve:c.test"];
 
@@ -74,19 +74,23 @@ struct Story {
 
 impl Story {
     fn new(version: &str) -> Self {
+        let mut story = Self::without_join_rules(version);
+        story.tell(Wish::of_creator("m.room.join_rules", "", json!({ "join_rule": "public" })), &[2]);
+        story
+    }
+
+    fn without_join_rules(version: &str) -> Self {
         let mut story = Self { world: World::new(version), past: Vec::new() };
         let creator = json!({ "creator": USERS[0], "room_version": version });
         story.tell(Wish::of_creator("m.room.create", "", creator), &[]);
         story.tell(Wish::of_creator("m.room.member", USERS[0], json!({ "membership": "join" })), &[0]);
         let users = if version == "12" { json!({}) } else { json!({ USERS[0]: 100 }) };
         story.tell(Wish::of_creator("m.room.power_levels", "", json!({ "users": users })), &[1]);
-        story.tell(Wish::of_creator("m.room.join_rules", "", json!({ "join_rule": "public" })), &[2]);
         story
     }
 
     fn attempt(&mut self, deed: &Deed) {
-        let on: Vec<usize> =
-            deed.on.iter().map(|index| self.past.len() - 1 - index.index(self.past.len().min(6))).collect();
+        let on: Vec<usize> = deed.on.iter().map(|index| self.recent(*index, 6)).collect();
         let (who, whom) = (USERS[deed.who], USERS[deed.whom]);
         let (kind, key, content) = match deed.what {
             What::Join => {
@@ -103,6 +107,12 @@ impl Story {
             What::Topic => ("m.room.topic", "", json!({ "topic": deed.level.to_string() })),
         };
         self.tell(Wish { kind, key, content, who: deed.who, late: deed.late }, &on);
+    }
+
+    /// One of the last events, none from before the room had join rules: by our judgement such a room can be
+    /// joined, but not by ruma's, with whose resolution ours is compared here.
+    fn recent(&self, index: prop::sample::Index, of: usize) -> usize {
+        self.past.len() - 1 - index.index((self.past.len() - 3).min(of))
     }
 
     /// The present levels with one user's changed.
@@ -145,9 +155,8 @@ impl Story {
             let key = self.world.keys.get(&(kind.clone(), key.clone()))?;
             before.get(key).map(|event| self.world.pdu(*event))
         };
-        let rules = &self.world.version.rules.authorization;
         let by_state = |kind: &StateEventType, key: &str| found(&(kind.clone(), key.to_owned()));
-        if check_state_dependent_auth_rules(rules, &draft, by_state).is_err() {
+        if auth::check_by_state(self.world.version, &draft, by_state).is_err() {
             return;
         }
         let auth = auth_keys(&draft, self.world.version);
@@ -168,10 +177,8 @@ fn stories() -> impl Strategy<Value = (Story, Vec<State>)> {
         for deed in &deeds {
             story.attempt(deed);
         }
-        let mut states: Vec<State> = which
-            .iter()
-            .map(|index| story.past[story.past.len() - 1 - index.index(story.past.len().min(20))].1.clone())
-            .collect();
+        let mut states: Vec<State> =
+            which.iter().map(|index| story.past[story.recent(*index, 20)].1.clone()).collect();
         states.dedup();
         (story, states)
     })
@@ -273,5 +280,18 @@ fn the_cost_grows_with_the_conflict_and_not_with_the_room() {
         let [rounds, events, links, _, below_agreed] = big;
         assert!(rounds <= 6 && events <= 8 && links <= 8, "version {version}: {big:?}");
         assert_eq!(below_agreed, 0, "version {version}");
+    }
+}
+
+#[test]
+fn a_join_after_an_invitation_survives_in_a_room_without_join_rules() {
+    for version in ["1", "11", "12"] {
+        let mut story = Story::without_join_rules(version);
+        let ben = USERS[1];
+        story.tell(Wish::of_creator("m.room.member", ben, json!({ "membership": "invite" })), &[2]);
+        let join = Wish { who: 1, ..Wish::of_creator("m.room.member", ben, json!({ "membership": "join" })) };
+        story.tell(join, &[3]);
+        let states = [story.past[3].1.clone(), story.past[4].1.clone()];
+        assert_eq!(story.world.resolve(&states), states[1], "version {version}");
     }
 }
