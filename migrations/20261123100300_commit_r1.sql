@@ -156,6 +156,7 @@ BEGIN
         PERFORM hearth_rare_r1(head, v_dropped, p_rare);
     END IF;
 
-    PERFORM pg_notify('hearth', p_incarnation || ':' || (head + cardinality(p_log_item)));
+    -- The newest row there is: the numbers of dropped entries at the end will be given out again.
+    PERFORM pg_notify('hearth', p_incarnation || ':' || coalesce(max(l.pos), 0)) FROM log l;
 END
 $$;

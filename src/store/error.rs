@@ -32,6 +32,12 @@ impl StoreError {
         Self::Corrupt { table, row: row.to_string() }
     }
 
+    /// For a value that the database cannot hold.
+    #[must_use]
+    pub fn refused(why: &str) -> Self {
+        Self::Refused(sqlx::Error::Protocol(why.to_owned()))
+    }
+
     /// Whether a commit that failed so may have happened all the same: the connection died over it, or the
     /// backend was shut down and may have been past the point of no return.
     #[must_use]
@@ -39,6 +45,13 @@ impl StoreError {
         let Self::Unavailable(error) = self else { return false };
         let Some(answer) = error.as_database_error() else { return true };
         answer.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("08"))
+    }
+}
+
+impl From<std::io::Error> for StoreError {
+    /// The connection is gone.
+    fn from(error: std::io::Error) -> Self {
+        Self::Unavailable(sqlx::Error::Io(error))
     }
 }
 

@@ -41,6 +41,12 @@ impl Store {
         Self { pool }
     }
 
+    /// A store that connects when it is first asked something.
+    #[must_use]
+    pub fn lazy(options: PgConnectOptions) -> Self {
+        Self::new(PgPool::connect_lazy_with(options))
+    }
+
     /// The pool, for one statement; counts it for the request that is being served.
     ///
     /// Every statement begins here, so that the count is the truth.

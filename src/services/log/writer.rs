@@ -100,10 +100,10 @@ impl<T: Target> Writer<T> {
         match self.commit(&mut batch).await {
             Ok(outcome) => self.finish(batch, &outcome).await,
             Err(StoreError::Refused(_) | StoreError::Conflict(_)) if batch.len() > 1 => {
-                // One of them is bad: it shall fail alone.
-                let second = batch.split_half();
+                // One of them is bad: it shall fail alone. The second half waits its turn again, behind
+                // whatever of the first half must be sent again.
+                self.put_back(batch.split_half());
                 Box::pin(self.settle(batch)).await;
-                Box::pin(self.settle(second)).await;
             }
             Err(error) => batch.fail(error),
         }
@@ -150,7 +150,8 @@ impl<T: Target> Writer<T> {
 
     async fn finish(&mut self, batch: Batch, outcome: &Outcome) {
         let applied = batch.entries(outcome);
-        let head = outcome.head.plus(batch.entry_count());
+        // The numbers of dropped entries at the end are given out again.
+        let head = applied.last().map_or(outcome.head, |entry| entry.pos);
         gauge("hearth_log_head", head);
         // Nothing is answered before every cache has heard of it; what is committed cannot be taken back.
         while let Err(error) = self.applier.apply_own(outcome.head, head, &applied).await {
@@ -159,7 +160,11 @@ impl<T: Target> Writer<T> {
         }
         gauge("hearth_log_applied", self.applier.applied());
         let again = batch.answer(outcome);
-        for submission in again.into_iter().rev() {
+        self.put_back(again);
+    }
+
+    fn put_back(&mut self, submissions: Vec<Submission>) {
+        for submission in submissions.into_iter().rev() {
             self.waiting.push_front(submission);
         }
     }
@@ -176,3 +181,6 @@ fn record(batch: &Batch, begun: Instant, committed: bool) {
 fn gauge(name: &'static str, pos: Position) {
     metrics::gauge!(name).set(pos.get() as f64);
 }
+
+#[cfg(test)]
+mod model;

@@ -66,13 +66,6 @@ impl Batch {
         self.items.iter().map(|item| item.proposal.entries.len()).collect()
     }
 
-    /// How many entries all have.
-    pub(super) fn entry_count(&self) -> i64 {
-        let count: usize = self.sizes().iter().sum();
-        // A batch is bounded far below what an i64 counts.
-        i64::try_from(count).unwrap_or(i64::MAX)
-    }
-
     /// Answers, and leaves out, whatever builds on a proposal that had no effect.
     pub(super) fn fail_broken_chains(&mut self) {
         let (broken, whole) = std::mem::take(&mut self.items)
@@ -94,9 +87,8 @@ impl Batch {
     }
 
     /// Keeps the first half, and returns the second.
-    pub(super) fn split_half(&mut self) -> Self {
-        let second = self.items.split_off(self.items.len() / 2);
-        Self { items: second, undecided: HashSet::new() }
+    pub(super) fn split_half(&mut self) -> Vec<Submission> {
+        self.items.split_off(self.items.len() / 2)
     }
 
     /// Tells everybody that nothing was committed.
