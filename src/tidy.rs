@@ -20,7 +20,7 @@ const LAYERS: [&str; 5] = ["core", "store", "federation", "services", "api"];
 const RANKS: [&[&str]; 7] = [
     &["clock", "interned"],
     &["log"],
-    &["accounts", "account_data", "devices", "filters", "profiles"],
+    &["accounts", "account_data", "devices", "filters", "profiles", "push_rules"],
     &["rooms"],
     &["ephemeral", "media"],
     &["federation_in"],

@@ -87,6 +87,15 @@ impl Error {
         )
     }
 
+    /// What this process knows may be long past.
+    pub(crate) fn out_of_touch() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorKind::Unknown,
+            "The server has lost touch with its database. Try again later.",
+        )
+    }
+
     /// The server's own fault.
     pub(crate) fn internal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self(Box::new(Kind::Internal(error.into())))

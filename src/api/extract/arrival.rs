@@ -41,6 +41,9 @@ impl Arrival {
         let client = address::client(peer, &parts.headers, &app.settings.trusted_proxies);
         app.limits.check_address(policy.family, client)?;
         if policy.fresh {
+            if !app.log.is_current() {
+                return Err(Error::out_of_touch());
+            }
             app.log.catch_up().await?;
         }
         let caller = A::identify(app, &parts).await?;
