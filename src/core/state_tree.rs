@@ -77,12 +77,14 @@ pub struct Entry {
 }
 
 /// Where nodes are looked up; absence means *not at hand*, never *empty*.
-pub trait Nodes {
+///
+/// `Sync`, so that an [`Overlay`] can be held while nodes are being loaded.
+pub trait Nodes: Sync {
     /// The node, if it is at hand.
     fn node(&self, id: NodeId) -> Option<Arc<Node>>;
 }
 
-impl<S: BuildHasher> Nodes for HashMap<NodeId, Arc<Node>, S> {
+impl<S: BuildHasher + Sync> Nodes for HashMap<NodeId, Arc<Node>, S> {
     fn node(&self, id: NodeId) -> Option<Arc<Node>> {
         self.get(&id).cloned()
     }

@@ -4,7 +4,11 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::auth;
+use crate::{
+    auth,
+    id::{NodeId, Root},
+    state_tree::{self, Overlay},
+};
 
 const USERS: [&str; 5] = ["@ada:a.test", "@ben:a.test", "@cat:b.test", "@dan:b.test", "@eve:c.test"];
 
@@ -293,5 +297,48 @@ fn a_join_after_an_invitation_survives_in_a_room_without_join_rules() {
         story.tell(join, &[3]);
         let states = [story.past[3].1.clone(), story.past[4].1.clone()];
         assert_eq!(story.world.resolve(&states), states[1], "version {version}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(50))]
+
+    /// The way of the rooms service: roots in, root out.
+    #[test]
+    fn trees_that_differ_become_one((story, states) in stories()) {
+        let mut nodes = HashMap::new();
+        let mut last = 0;
+        let mut ids = || { last += 1; NodeId::new(last) };
+        let mut roots = Vec::new();
+        for state in &states {
+            let all: Vec<_> = state.iter().map(|(key, event)| (*key, Some(*event))).collect();
+            let updated = state_tree::update(&nodes, Root::EMPTY, &all, &mut ids).unwrap();
+            nodes.extend(updated.nodes.into_iter().map(|new| (new.id, new.node)));
+            roots.push(updated.root);
+        }
+        let sides = state_tree::disagreement(&nodes, &roots).unwrap();
+        let conflict = Conflict { version: story.world.version, create: CREATE, sides: &sides };
+        let conflicted: BTreeSet<_> = sides.iter().flatten().map(|entry| entry.key).collect();
+        let agreed: State =
+            states[0].iter().filter(|(key, _)| !conflicted.contains(key)).map(|(key, event)| (*key, *event)).collect();
+        let mut facts = Facts::default();
+        let changes = loop {
+            match resolve(&conflict, &facts) {
+                Ok(changes) => break changes,
+                Err(Unresolved::Need(needs)) => story.world.load(&mut facts, &mut Asked::default(), &needs, &agreed),
+                Err(failed) => panic!("{failed}"),
+            }
+        };
+        let expected = story.world.resolve(&states);
+        for root in roots {
+            let updated = state_tree::update(&nodes, root, &changes, &mut ids).unwrap();
+            let mut overlay = Overlay::new(&nodes);
+            for new in updated.nodes {
+                overlay.insert(new.id, new.node);
+            }
+            let all = state_tree::entries(&overlay, updated.root).unwrap();
+            let map: State = all.into_iter().map(|entry| (entry.key, entry.event)).collect();
+            prop_assert_eq!(&map, &expected);
+        }
     }
 }
