@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hearth_api::Readiness;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::Semaphore;
 
@@ -41,14 +42,16 @@ pub(crate) async fn serve(loaded: Loaded, file: Option<PathBuf>) -> Result<(), F
     let listeners = config.listen.iter().map(Listener::open).collect::<Result<Vec<_>, _>>()?;
     let metrics_listener = config.metrics_listen.as_ref().map(Listener::open).transpose()?;
     let metrics = telemetry::start_metrics().map_err(Failure::Start)?;
-    let foundation = tokio::select! {
+    let mut foundation = tokio::select! {
         foundation = Foundation::open(config, Role::Server) => foundation?,
         // The private PostgreSQL, if it was on its way, ends with this process.
         () = signals.stop() => return Ok(()),
     };
-    let readiness = http::Readiness::default();
+    let readiness = Readiness::default();
+    let app = http::compose(config, &foundation, readiness.clone());
+    foundation.begin();
     let serving = Serving {
-        router: http::router(readiness.clone()),
+        router: hearth_api::router(app.clone()),
         supervisor: foundation.supervisor.clone(),
         draining: foundation.stages.draining.clone(),
         header_timeout: config.http_header_timeout,
@@ -71,8 +74,8 @@ pub(crate) async fn serve(loaded: Loaded, file: Option<PathBuf>) -> Result<(), F
     }
     welcome(config, &foundation, &addresses, started).await?;
     readiness.set_ready();
-    let mut reloader =
-        Reloader { file, current: loaded.config.clone(), level, policy: foundation.policy.clone() };
+    let policy = foundation.policy.clone();
+    let mut reloader = Reloader { file, current: loaded.config.clone(), level, policy, app };
     let healthy = wait_for_the_end(&foundation, &mut signals, &mut reloader).await;
     readiness.set_stopping();
     stop(foundation, config.shutdown_drain).await;

@@ -89,7 +89,6 @@ impl Config {
             registration_terms_version: new.registration_terms_version,
             registration_terms_url: new.registration_terms_url,
             limits_enabled: new.limits_enabled,
-            limits_max_body: new.limits_max_body,
             log_level: new.log_level,
             ..self.clone()
         }

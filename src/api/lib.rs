@@ -18,7 +18,7 @@ mod well_known;
 use axum::Router;
 use axum::routing::on_service;
 
-pub use self::app::{App, Services, Settings};
+pub use self::app::{App, Services, Settings, Support};
 pub use self::extract::Peer;
 pub use self::health::Readiness;
 pub use self::rate_limit::RateLimits;

@@ -7,7 +7,7 @@ use hearth_services::accounts::{
     AccountSettings, Accounts, Registration, RegistrationMode, RegistrationPolicy,
 };
 use hearth_services::interned::Interned;
-use hearth_services::log::{Log, LogSettings};
+use hearth_services::log::{Log, LogSettings, Task};
 use hearth_store::Store;
 use hearth_store::connect::{Database, PoolSettings, Source};
 use hearth_store::private_postgres::Options;
@@ -41,13 +41,16 @@ pub(crate) struct Foundation {
     pub(crate) is_new: bool,
     pub(crate) log: Log,
     pub(crate) policy: RegistrationPolicy,
+    pub(crate) interned: Interned,
     pub(crate) accounts: Accounts,
     pub(crate) supervisor: Supervisor,
     pub(crate) stages: Stages,
+    tasks: Vec<Task>,
 }
 
 impl Foundation {
-    /// Opens the database and starts the log's tasks.
+    /// Opens the database and the log. Nothing moves before [`Foundation::begin`], so that caches can be
+    /// registered with the log.
     pub(crate) async fn open(config: &Config, role: Role) -> Result<Self, Failure> {
         let settings = pool(config);
         let database = match role {
@@ -77,11 +80,15 @@ impl Foundation {
             server_name: config.server_name.clone(),
             argon2_memory_kib: config.password_argon2_memory_kib,
         };
-        let accounts = Accounts::new(store, log.clone(), interned, policy.clone(), &account_settings);
-        for task in tasks {
-            supervisor.run(task.name, stages.stopping.clone(), task.run);
+        let accounts = Accounts::new(store, log.clone(), interned.clone(), policy.clone(), &account_settings);
+        Ok(Self { database, server, is_new, log, policy, interned, accounts, supervisor, stages, tasks })
+    }
+
+    /// Starts the log's tasks.
+    pub(crate) fn begin(&mut self) {
+        for task in self.tasks.drain(..) {
+            self.supervisor.run(task.name, self.stages.stopping.clone(), task.run);
         }
-        Ok(Self { database, server, is_new, log, policy, accounts, supervisor, stages })
     }
 
     /// The store.

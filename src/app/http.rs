@@ -1,45 +1,49 @@
-//! What is served until the whole HTTP surface is there: whether the server lives and is ready.
+//! Puts the services behind HTTP.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use hearth_api::{App, RateLimits, Readiness, Services, Settings, Support};
+use hearth_services::account_data::AccountData;
+use hearth_services::accounts::uia::Uia;
+use hearth_services::filters::Filters;
+use hearth_services::profiles::Profiles;
+use ruma::api::client::discovery::discover_support::{Contact, ContactRole};
 
-use axum::http::StatusCode;
-use axum::routing::get;
-use axum::{Json, Router};
-use serde_json::{Value, json};
+use super::foundation::Foundation;
+use crate::config::Config;
 
-/// Whether requests are welcome.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Readiness(Arc<AtomicU8>);
+/// Everything that HTTP serves, over the foundation; its caches are registered with the log.
+pub(super) fn compose(config: &Config, foundation: &Foundation, readiness: Readiness) -> App {
+    let Foundation { log, interned, accounts, policy, .. } = foundation;
+    let store = || foundation.store().clone();
+    App::new(Services {
+        log: log.clone(),
+        accounts: accounts.clone(),
+        uia: Uia::new(store(), policy.clone()),
+        account_data: AccountData::new(store(), log.clone(), interned.clone()),
+        filters: Filters::new(store()),
+        profiles: Profiles::new(store(), log.clone(), interned.clone(), config.server_name.clone()),
+        limits: RateLimits::new(config.limits_enabled),
+        readiness,
+        settings: settings(config),
+    })
+}
 
-impl Readiness {
-    /// Everything that is needed to serve is there.
-    pub(super) fn set_ready(&self) {
-        self.0.store(1, Ordering::Relaxed);
-    }
-
-    /// The server stops.
-    pub(super) fn set_stopping(&self) {
-        self.0.store(2, Ordering::Relaxed);
+fn settings(config: &Config) -> Settings {
+    Settings {
+        server_name: config.server_name.clone(),
+        public_url: config.public_url.as_ref().map(|address| address.0.clone()),
+        trusted_proxies: config.trusted_proxies.clone(),
+        request_deadline: config.http_request_timeout,
+        query_tokens: config.http_query_tokens,
+        support: support(config),
     }
 }
 
-/// `GET /health` and `GET /ready`.
-pub(super) fn router(readiness: Readiness) -> Router {
-    let ready = move || {
-        let (code, status) = match readiness.0.load(Ordering::Relaxed) {
-            0 => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
-            1 => (StatusCode::OK, "ready"),
-            _ => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
-        };
-        async move { (code, Json(json!({ "status": status }))) }
-    };
-    let unknown = || async {
-        let error: Value = json!({ "errcode": "M_UNRECOGNIZED", "error": "There is no such endpoint." });
-        (StatusCode::NOT_FOUND, Json(error))
-    };
-    Router::new()
-        .route("/health", get(|| async { Json(json!({ "status": "ok" })) }))
-        .route("/ready", get(ready))
-        .fallback(unknown)
+fn support(config: &Config) -> Support {
+    let (email_address, matrix_id) = (config.support_email.clone(), config.support_matrix_id.clone());
+    let somebody = email_address.is_some() || matrix_id.is_some();
+    let contact = Contact { role: ContactRole::Admin, email_address, matrix_id };
+    Support {
+        contacts: somebody.then_some(contact).into_iter().collect(),
+        page: config.support_page.as_ref().map(|address| address.0.clone()),
+    }
 }

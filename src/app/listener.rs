@@ -12,6 +12,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use hearth_api::Peer;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -77,10 +78,6 @@ pub(crate) struct Serving {
     pub(crate) slots: Arc<Semaphore>,
 }
 
-/// The address a request came from; none over a Unix socket.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Remote(pub(crate) Option<SocketAddr>);
-
 impl Listener {
     /// Opens an address, without accepting anything yet.
     pub(crate) fn open(address: &Listen) -> Result<Self, ListenError> {
@@ -122,10 +119,10 @@ impl Listener {
                 accepted = self.accept() => accepted,
             };
             match accepted {
-                Ok((stream, remote)) => {
+                Ok((stream, peer)) => {
                     let serving = serving.clone();
                     serving.supervisor.clone().serve_connection(async move {
-                        serve(stream, remote, serving).await;
+                        serve(stream, peer, serving).await;
                         drop(slot);
                     });
                 }
@@ -137,17 +134,17 @@ impl Listener {
         }
     }
 
-    async fn accept(&self) -> io::Result<(Box<dyn Stream>, Remote)> {
+    async fn accept(&self) -> io::Result<(Box<dyn Stream>, Peer)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
                 // Replies are whole when they are written; waiting for more only delays them.
                 stream.set_nodelay(true)?;
-                Ok((Box::new(stream), Remote(Some(address))))
+                Ok((Box::new(stream), Peer(Some(address.ip().to_canonical()))))
             }
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                Ok((Box::new(stream), Remote(None)))
+                Ok((Box::new(stream), Peer(None)))
             }
         }
     }
@@ -157,11 +154,11 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-async fn serve(stream: Box<dyn Stream>, remote: Remote, serving: Serving) {
+async fn serve(stream: Box<dyn Stream>, peer: Peer, serving: Serving) {
     let router = serving.router;
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(remote);
+        request.extensions_mut().insert(peer);
         router.clone().oneshot(request)
     });
     let mut builder = Builder::new(TokioExecutor::new());
@@ -176,7 +173,7 @@ async fn serve(stream: Box<dyn Stream>, remote: Remote, serving: Serving) {
         }
     };
     if let Err(error) = ended {
-        tracing::debug!("a connection of {:?} ended badly: {error}", remote.0);
+        tracing::debug!("a connection of {:?} ended badly: {error}", peer.0);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use hearth_api::App;
 use hearth_services::accounts::RegistrationPolicy;
 
 use super::foundation::registration;
@@ -15,6 +16,7 @@ pub(crate) struct Reloader {
     pub(crate) current: Config,
     pub(crate) level: LogLevel,
     pub(crate) policy: RegistrationPolicy,
+    pub(crate) app: App,
 }
 
 impl Reloader {
@@ -32,6 +34,7 @@ impl Reloader {
             return tracing::error!("nothing was reloaded, `log.level` is wrong: {error}");
         }
         self.policy.set(registration(&new));
+        self.app.limits.set_enabled(new.limits_enabled);
         let names = |keys: &[(&str, bool)]| {
             let names: Vec<_> = keys.iter().map(|(path, _)| *path).collect();
             if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }

@@ -23,7 +23,8 @@ pub(super) async fn create(
     from: &PasswordFrom,
 ) -> Result<(), Failure> {
     let password = password::read(from)?;
-    let foundation = Foundation::open(config, Role::Command).await?;
+    let mut foundation = Foundation::open(config, Role::Command).await?;
+    foundation.begin();
     let made = async {
         let user_id = foundation.accounts.free_name(Some(&name)).await?;
         let account = NewAccount {
@@ -48,7 +49,8 @@ pub(super) async fn reset_password(config: &Config, name: &str, from: &PasswordF
     let user_id = UserId::parse_with_server_name(name, &config.server_name)
         .map_err(|_| Failure::Input(format!("“{name}” is not the name of a user")))?;
     let password = password::read(from)?;
-    let foundation = Foundation::open(config, Role::Command).await?;
+    let mut foundation = Foundation::open(config, Role::Command).await?;
+    foundation.begin();
     let done = foundation.accounts.reset_password(&user_id, password).await;
     foundation.close(FLUSH).await;
     done?;
@@ -66,7 +68,8 @@ pub(super) async fn token(config: &Config, new: bool) -> Result<(), Failure> {
         say(token);
         return Ok(());
     }
-    let foundation = Foundation::open(config, Role::Command).await?;
+    let mut foundation = Foundation::open(config, Role::Command).await?;
+    foundation.begin();
     let mut token = foundation.server.registration_token.clone();
     let mut changed = Ok(());
     if new {

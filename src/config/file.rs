@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn values_know_their_paths_and_lines() {
-        let text = "# ours\nserver_name: example.org\nlog:\n  level: debug\nlisten:\n  - 127.0.0.1:80\n  - '[::1]:80'\nlimits: {enabled: false, max_body:}\n";
+        let text = "# ours\nserver_name: example.org\nlog:\n  level: debug\nlisten:\n  - 127.0.0.1:80\n  - '[::1]:80'\nlimits: {enabled: false, other:}\n";
         let written = |path: &str, raw, line| Written { path: path.into(), raw, line };
         let text_of = |text: &str| Raw::Text(text.into());
         assert_eq!(

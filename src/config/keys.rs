@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use ruma::OwnedServerName;
+use ruma::{OwnedServerName, OwnedUserId};
 
 use super::error::{Origin, Problem};
-use super::value::{Listen, LogFormat, Mode, Raw, Setting, Size, WebAddress};
+use super::value::{Listen, LogFormat, Mode, Raw, Setting, WebAddress};
 use super::values::Values;
 
 /// A key, as far as its type does not matter.
@@ -138,9 +138,6 @@ settings! {
     limits_enabled: bool, "limits.enabled" = "true", reloads;
     "Whether requests are limited in rate. Sizes and counts are limited in any case."
 
-    limits_max_body: Size, "limits.max_body" = "4MiB", reloads;
-    "The largest body of a request, media aside."
-
     limits_max_connections: u32, "limits.max_connections" = "20000";
     "How many client connections are kept at most; more wait to be accepted."
 
@@ -149,6 +146,9 @@ settings! {
 
     http_request_timeout: Duration, "http.request_timeout" = "60s";
     "How long a request may take, long polls aside."
+
+    http_query_tokens: bool, "http.query_tokens" = "true";
+    "Whether an access token is also taken from the query of a request, where logs of proxies can show it."
 
     sync_max_timeout: Duration, "sync.max_timeout" = "5m";
     "The longest that a sync waits for something new, whatever the client asks for."
@@ -180,7 +180,7 @@ settings! {
     support_email: Option<String>, "support.email" = "";
     "The administrator's address of mail, told by /.well-known/matrix/support."
 
-    support_matrix_id: Option<String>, "support.matrix_id" = "";
+    support_matrix_id: Option<OwnedUserId>, "support.matrix_id" = "";
     "The administrator's user id, told likewise."
 
     support_page: Option<WebAddress>, "support.page" = "";

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use ruma::OwnedServerName;
+use ruma::{OwnedServerName, OwnedUserId};
 
 /// A value as it was written, before anybody knows what it should be.
 #[derive(Clone, Debug, PartialEq)]
@@ -167,6 +167,18 @@ impl Setting for OwnedServerName {
     }
 }
 
+impl Setting for OwnedUserId {
+    const EXPECTED: &'static str = "a user id such as @admin:example.org";
+
+    fn read(raw: &Raw) -> Result<Self, String> {
+        text::<Self>(raw)?.try_into().map_err(|_| unexpected::<Self>(raw))
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
 impl Setting for Duration {
     const EXPECTED: &'static str = "a duration with its unit, such as 500ms, 10s, 5m, 12h or 7d";
 
@@ -206,43 +218,6 @@ fn duration(text: &str) -> Option<Duration> {
     };
     let duration = Duration::from_millis(number.checked_mul(milliseconds)?);
     (duration <= LONGEST).then_some(duration)
-}
-
-/// A number of bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Size(pub(crate) u64);
-
-impl Setting for Size {
-    const EXPECTED: &'static str = "a size with its unit, such as 64KiB or 10MiB";
-
-    fn read(raw: &Raw) -> Result<Self, String> {
-        let size = match raw {
-            Raw::Loose(text) | Raw::Text(text) => size(text.trim()),
-            _ => None,
-        };
-        size.map(Self).ok_or_else(|| unexpected::<Self>(raw))
-    }
-
-    fn show(&self) -> String {
-        let unit = [("GiB", 30), ("MiB", 20), ("KiB", 10)]
-            .into_iter()
-            .find(|(_, bits)| self.0.is_multiple_of(1 << bits));
-        unit.filter(|_| self.0 > 0)
-            .map_or_else(|| format!("{}B", self.0), |(unit, bits)| format!("{}{unit}", self.0 >> bits))
-    }
-}
-
-fn size(text: &str) -> Option<u64> {
-    let digits = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at(digits);
-    let bits = match unit.trim() {
-        "B" => 0,
-        "KiB" => 10,
-        "MiB" => 20,
-        "GiB" => 30,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(1 << bits).filter(|size| (1..=1 << 40).contains(size))
 }
 
 /// Where to listen.
@@ -382,14 +357,6 @@ mod tests {
             assert!(loose::<Duration>(text).is_err(), "{text}");
         }
         assert!(Duration::read(&Raw::Integer(10)).unwrap_err().contains("with its unit"));
-    }
-
-    #[test]
-    fn sizes_need_a_unit() {
-        assert_eq!(loose("4MiB"), Ok(Size(4 << 20)));
-        assert_eq!(Size(4 << 20).show(), "4MiB");
-        assert_eq!(Size(1025).show(), "1025B");
-        assert!(loose::<Size>("4").is_err() && loose::<Size>("0B").is_err());
     }
 
     #[test]
