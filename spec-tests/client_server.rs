@@ -2,6 +2,7 @@
 
 mod account_data;
 mod aliases;
+mod bad_input;
 mod conventions;
 mod create_room;
 mod discovery;
@@ -25,6 +26,7 @@ pub fn tests() -> Vec<Test> {
     let modules = [
         account_data::tests(),
         aliases::tests(),
+        bad_input::tests(),
         conventions::tests(),
         create_room::tests(),
         discovery::tests(),

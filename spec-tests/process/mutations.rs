@@ -1,0 +1,86 @@
+//! Mutated requests at every endpoint: nothing breaks, and what is refused changes nothing.
+
+mod examples;
+mod mutate;
+mod snapshot;
+
+use std::env;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+
+use self::examples::Scene;
+use self::snapshot::Inside;
+use crate::harness::endpoints;
+use crate::harness::raw::{RawReply, RawRequest};
+use crate::harness::server::Settings;
+use crate::harness::{Hearth, Test, tests};
+
+/// How many requests are thrown unless `HEARTH_SPEC_MUTATIONS` says otherwise: a few for each endpoint.
+const DEFAULT_COUNT: usize = 3_000;
+/// The seed unless `HEARTH_SPEC_SEED` says otherwise: the same requests in every run.
+const DEFAULT_SEED: usize = 19;
+
+/// The tests of this module.
+pub fn tests() -> Vec<Test> {
+    tests![own_server: a_mutated_request_breaks_nothing_and_a_refused_one_changes_nothing]
+}
+
+fn number(variable: &str, default: usize) -> usize {
+    env::var(variable).map_or(default, |value| value.parse().expect("a number"))
+}
+
+async fn a_mutated_request_breaks_nothing_and_a_refused_one_changes_nothing(hearth: Hearth) {
+    let (server, hearth) = hearth.start(Settings::new()).await;
+    let mut inside = Inside::look(server.settings().database_url()).await;
+    let mut scene = Scene::set(&hearth).await;
+    let count = number("HEARTH_SPEC_MUTATIONS", DEFAULT_COUNT);
+    let mut random = StdRng::seed_from_u64(number("HEARTH_SPEC_SEED", DEFAULT_SEED) as u64);
+    let all = endpoints::read();
+    let mut before = inside.settled().await;
+    let (mut refused, mut taken) = (0, 0);
+    for _ in 0..count {
+        let endpoint = all.choose(&mut random).expect("there are endpoints");
+        let mut request = scene.request(endpoint);
+        mutate::mutate(&mut request, &mut random);
+        let reply = request.send(hearth.base()).await;
+        must_be_proper(&request, &reply);
+        if reply.status < 400 {
+            taken += 1;
+            scene.repair(&hearth).await;
+            before = inside.settled().await;
+            continue;
+        }
+        refused += 1;
+        if inside.now().await != before {
+            // It may have been the end of what an earlier request began: once more, in the quiet.
+            before = inside.settled().await;
+            let reply = request.send(hearth.base()).await;
+            let after = inside.settled().await;
+            assert!(
+                reply.status < 400 || after == before,
+                "{request}: {}\n{before:?}\n{after:?}",
+                reply.text
+            );
+            before = after;
+        }
+    }
+    println!("mutations: {refused} of {count} requests were refused without effect, {taken} were taken");
+    assert!(refused > count / 2, "most mutations make a request bad");
+    assert_eq!(server.errors(), Vec::<String>::new());
+    server.stop().await;
+}
+
+/// Every reply is a success, or an error that says what is wrong and is not the server's.
+#[track_caller]
+fn must_be_proper(request: &RawRequest, reply: &RawReply) {
+    assert!(reply.status < 500, "{request}: {} {}", reply.status, reply.text);
+    let challenge = reply.status == 401 && reply.body["flows"].is_array();
+    // Before a request is understood as one of HTTP there is no Matrix error.
+    let no_http = reply.text.is_empty() && matches!(reply.status, 400 | 414 | 431) && request.is_no_http();
+    if reply.status >= 400 && !challenge && !no_http {
+        let sentence = reply.body["error"].as_str().unwrap_or_default();
+        assert!(reply.errcode().starts_with("M_") && !sentence.is_empty(), "{request}: {}", reply.text);
+    }
+}
