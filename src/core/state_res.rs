@@ -32,7 +32,7 @@ use std::{
 use ruma::events::StateEventType;
 
 use crate::{
-    dag::Links,
+    dag::{Links, SIDES_MAX},
     id::{EventNid, StateKeyNid},
     pdu::Pdu,
     room_version::{RoomVersion, StateResolution},
@@ -64,7 +64,7 @@ pub struct Conflict<'a> {
     /// The room's create event.
     pub create: EventNid,
     /// For each state its entries at the keys at which not all of them agree. The order of the states does
-    /// not matter; no two should be equal.
+    /// not matter; no two should be equal, and at most [`SIDES_MAX`] can be resolved at once.
     pub sides: &'a [Vec<Entry>],
 }
 
@@ -112,6 +112,9 @@ pub fn resolve(
     conflict: &Conflict<'_>,
     facts: &Facts,
 ) -> Result<Vec<(StateKeyNid, Option<EventNid>)>, Unresolved> {
+    if conflict.sides.len() > SIDES_MAX {
+        return Err(Unresolved::Failed(format!("more than {SIDES_MAX} states")));
+    }
     match conflict.version.state_resolution {
         StateResolution::V1 => v1::resolve(conflict, facts),
         StateResolution::V2 | StateResolution::V2_1 => v2::resolve(conflict, facts),
