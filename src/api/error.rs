@@ -228,8 +228,8 @@ impl From<AccountDataError> for Error {
 impl From<FilterError> for Error {
     fn from(error: FilterError) -> Self {
         match error {
-            FilterError::Invalid(why) => {
-                Self::bad_request(ErrorKind::BadJson, format!("This is not a filter: {why}."))
+            FilterError::Invalid(_) | FilterError::BadJson(_) => {
+                Self::bad_request(ErrorKind::BadJson, format!("This is not a filter: {error}."))
             }
             FilterError::TooMany => {
                 Self::bad_request(ErrorKind::Unknown, "This account has too many filters already.")
