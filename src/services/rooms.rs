@@ -1,17 +1,24 @@
 //! Rooms: their events, state and order, and everything that can be done to them.
 
+mod aliases;
+mod around;
 mod begin;
 mod build;
 pub mod client_view;
 mod create;
+mod directory;
 mod draft;
 mod error;
 pub mod events;
 mod handle;
 mod membership;
+mod pages;
 mod rules;
 mod send;
+pub mod sight;
+mod state_read;
 pub mod states;
+mod summary;
 mod view;
 pub mod viewer;
 pub mod visible;
@@ -25,11 +32,16 @@ use hearth_store::{Store, StoreError};
 use quick_cache::sync::Cache;
 use ruma::{OwnedRoomId, RoomId};
 
+pub use self::around::{Around, EventContext};
 pub use self::create::{InitialState, NewRoom};
+pub use self::directory::{Directory, ListRequest, ListedRoom, RoomList, RoomSummary};
 pub use self::draft::{Added, Addition, Author, Draft, Transaction};
 pub use self::error::RoomError;
 pub use self::membership::Removal;
+pub use self::pages::{MAX_PAGE, Messages, PageRequest};
 pub use self::send::{NewMessage, NewState};
+pub use self::state_read::{JoinedMember, MembersRequest};
+pub use hearth_store::event::Direction;
 
 use self::events::Events;
 use self::handle::Handle;

@@ -205,23 +205,23 @@ impl Store {
         rows.into_iter().map(StoredEvent::try_from).collect()
     }
 
-    /// The event of a room's history whose time is nearest to `ts` (milliseconds since the epoch), not before
-    /// it (forward) or not after it (backward).
+    /// The `limit` events of a room's history whose times are nearest to `ts` (milliseconds since the epoch), none
+    /// before it (forward) or none after it (backward), the nearest first.
     ///
     /// Served by `event_time`.
-    pub async fn event_near(
+    pub async fn events_near(
         &self,
         room: RoomNid,
-        ts: i64,
-        direction: Direction,
-    ) -> Result<Option<StoredEvent>> {
+        (ts, direction): (i64, Direction),
+        limit: i64,
+    ) -> Result<Vec<StoredEvent>> {
         let forward = concat!(
             event_columns!(),
             "FROM event e
              JOIN room r ON r.nid = e.room_nid
              JOIN timeline t ON t.event_nid = e.nid
              WHERE e.room_nid = $1 AND e.origin_server_ts >= $2
-             ORDER BY e.origin_server_ts, t.anchor, t.sub LIMIT 1"
+             ORDER BY e.origin_server_ts, t.anchor, t.sub LIMIT $3"
         );
         let backward = concat!(
             event_columns!(),
@@ -229,12 +229,12 @@ impl Store {
              JOIN room r ON r.nid = e.room_nid
              JOIN timeline t ON t.event_nid = e.nid
              WHERE e.room_nid = $1 AND e.origin_server_ts <= $2
-             ORDER BY e.origin_server_ts DESC, t.anchor DESC, t.sub DESC LIMIT 1"
+             ORDER BY e.origin_server_ts DESC, t.anchor DESC, t.sub DESC LIMIT $3"
         );
         let sql = if direction == Direction::Forward { forward } else { backward };
-        let row: Option<EventRow> =
-            sqlx::query_as(sql).bind(room.get()).bind(ts).fetch_optional(self.db()).await?;
-        row.map(StoredEvent::try_from).transpose()
+        let rows: Vec<EventRow> =
+            sqlx::query_as(sql).bind(room.get()).bind(ts).bind(limit).fetch_all(self.db()).await?;
+        rows.into_iter().map(StoredEvent::try_from).collect()
     }
 }
 

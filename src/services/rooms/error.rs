@@ -15,6 +15,12 @@ pub enum RoomError {
     /// This server has no such event in the room.
     #[error("this server knows no such event in the room")]
     UnknownEvent,
+    /// This server has no such alias.
+    #[error("this server knows no such alias")]
+    UnknownAlias,
+    /// The alias names a room already.
+    #[error("the alias names a room already")]
+    AliasTaken,
     /// A part of the request is not what it must be. Says what.
     #[error("{0}")]
     InvalidParameter(&'static str),

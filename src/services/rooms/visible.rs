@@ -11,10 +11,10 @@ use hearth_core::id::{EventNid, Root, StateKeyNid};
 use hearth_core::membership::Membership;
 use hearth_core::pdu::Pdu;
 use hearth_core::token::Place;
+use hearth_core::visibility::{HistoryVisibility, View, may_see, may_see_change};
 use hearth_store::StoreError;
 use hearth_store::event::StoredEvent;
 use ruma::events::TimelineEventType;
-use ruma::events::room::history_visibility::HistoryVisibility;
 use serde::Deserialize;
 
 use super::RoomReader;
@@ -29,14 +29,6 @@ pub struct Seen {
     pub membership: Membership,
     /// They may see the state before the event too.
     pub shows_previous: bool,
-}
-
-/// What an event is judged by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Moment {
-    visibility: HistoryVisibility,
-    /// The viewer's, if they had one.
-    membership: Option<Membership>,
 }
 
 impl Seen {
@@ -61,10 +53,10 @@ impl RoomReader {
     ) -> Result<Vec<Seen>, StoreError> {
         let roots: Vec<Root> =
             events.iter().filter_map(|event| placed(event)).map(|(root, _)| root).collect();
-        let moments = self.moments(viewer, roots).await?;
+        let views = self.views(viewer, roots).await?;
         let judged = events.into_iter().filter_map(|event| {
             let (root, place) = placed(&event)?;
-            judge(viewer, past.joined_since(place), moments.get(&root)?, event)
+            judge(viewer, past.joined_since(place), *views.get(&root)?, event)
         });
         Ok(judged.collect())
     }
@@ -77,9 +69,9 @@ impl RoomReader {
         past: &Past,
         (root, place): (Root, Place),
     ) -> Result<bool, StoreError> {
-        let moments = self.moments(viewer, vec![root]).await?;
+        let views = self.views(viewer, vec![root]).await?;
         let since = past.joined_since(place);
-        Ok(moments.get(&root).is_some_and(|moment| allows(&moment.visibility, moment.membership, since)))
+        Ok(views.get(&root).is_some_and(|view| may_see(*view, since)))
     }
 
     /// Whether anyone may read the room as it is in the state `root`.
@@ -88,15 +80,11 @@ impl RoomReader {
         let Some(key) = key else { return Ok(false) };
         let Some(nid) = self.states.get(root, key).await? else { return Ok(false) };
         let event = self.events.get(nid).await?;
-        Ok(visibility(&event.pdu) == HistoryVisibility::WorldReadable)
+        Ok(HistoryVisibility::from_content(event.pdu.content()) == HistoryVisibility::WorldReadable)
     }
 
     /// What the viewer's sight depends on, in each of some states.
-    async fn moments(
-        &self,
-        viewer: &Viewer,
-        mut roots: Vec<Root>,
-    ) -> Result<HashMap<Root, Moment>, StoreError> {
+    async fn views(&self, viewer: &Viewer, mut roots: Vec<Root>) -> Result<HashMap<Root, View>, StoreError> {
         roots.sort_unstable();
         roots.dedup();
         let keys = [
@@ -108,27 +96,19 @@ impl RoomReader {
         let stands = self.states.get_pairs(&pairs).await?;
         let nids: Vec<EventNid> = stands.iter().flatten().copied().collect();
         let events = self.events.get_many(&nids).await?;
-        let mut moments: HashMap<Root, Moment> =
-            roots.into_iter().map(|root| (root, Moment::of_no_state())).collect();
+        // What holds before anything was said.
+        let unsaid = View { visibility: HistoryVisibility::default(), membership: None };
+        let mut views: HashMap<Root, View> = roots.into_iter().map(|root| (root, unsaid)).collect();
         let found = pairs.iter().zip(&stands).filter(|(_, nid)| nid.is_some()).zip(events);
         for (((root, key), _), event) in found {
-            let Some(moment) = moments.get_mut(root) else { continue };
+            let Some(view) = views.get_mut(root) else { continue };
             if Some(*key) == keys[0] {
-                moment.visibility = visibility(&event.pdu);
+                view.visibility = HistoryVisibility::from_content(event.pdu.content());
             } else {
-                moment.membership = membership(&event.pdu);
+                view.membership = membership(&event.pdu);
             }
         }
-        Ok(moments)
-    }
-}
-
-impl Moment {
-    /// What holds before anything was said.
-    ///
-    /// > If no `history_visibility` state event is present … the visibility should be assumed to be `shared`.
-    const fn of_no_state() -> Self {
-        Self { visibility: HistoryVisibility::Shared, membership: None }
+        Ok(views)
     }
 }
 
@@ -144,37 +124,23 @@ fn placed(event: &StoredEvent) -> Option<(Root, Place)> {
 }
 
 /// The event, if the viewer may see it.
-fn judge(viewer: &Viewer, since: bool, before: &Moment, event: Arc<StoredEvent>) -> Option<Seen> {
+fn judge(viewer: &Viewer, since: bool, before: View, event: Arc<StoredEvent>) -> Option<Seen> {
     let own = own_membership(viewer, &event.pdu);
-    let after = Moment {
-        visibility: set_visibility(&event.pdu).unwrap_or_else(|| before.visibility.clone()),
+    let after = View {
+        visibility: set_visibility(&event.pdu).unwrap_or(before.visibility),
         membership: own.or(before.membership),
     };
-    let sees = |moment: &Moment| allows(&moment.visibility, moment.membership, since);
-    let saw_before = sees(before);
-    (saw_before || sees(&after)).then(|| Seen {
+    may_see_change(before, after, since).then(|| Seen {
         event,
         membership: after.membership.unwrap_or(Membership::Leave),
-        shows_previous: saw_before || own.is_some(),
+        shows_previous: own.is_some() || may_see(before, since),
     })
-}
-
-/// The rules, in the order of the specification.
-fn allows(visibility: &HistoryVisibility, membership: Option<Membership>, joined_since: bool) -> bool {
-    if *visibility == HistoryVisibility::WorldReadable || membership == Some(Membership::Join) {
-        return true;
-    }
-    match visibility {
-        HistoryVisibility::Shared => joined_since,
-        HistoryVisibility::Invited => membership == Some(Membership::Invite),
-        _ => false,
-    }
 }
 
 /// The visibility that an event sets, if it is one that sets it.
 fn set_visibility(pdu: &Pdu) -> Option<HistoryVisibility> {
     let sets = *pdu.event_type() == TimelineEventType::RoomHistoryVisibility && pdu.state_key() == Some("");
-    sets.then(|| visibility(pdu))
+    sets.then(|| HistoryVisibility::from_content(pdu.content()))
 }
 
 /// What a member event makes of the viewer, if it is about them.
@@ -184,26 +150,8 @@ fn own_membership(viewer: &Viewer, pdu: &Pdu) -> Option<Membership> {
     own.then(|| membership(pdu)).flatten()
 }
 
-/// The visibility in an event's content; whatever is not understood is `shared`.
-fn visibility(pdu: &Pdu) -> HistoryVisibility {
-    #[derive(Deserialize)]
-    struct Content {
-        history_visibility: HistoryVisibility,
-    }
-    let content = serde_json::from_str::<Content>(pdu.content().get());
-    match content.map(|content| content.history_visibility) {
-        Ok(
-            known @ (HistoryVisibility::WorldReadable
-            | HistoryVisibility::Joined
-            | HistoryVisibility::Invited),
-        ) => known,
-        // Anyone may have written anything there.
-        _ => HistoryVisibility::Shared,
-    }
-}
-
 /// The membership in a member event's content.
-fn membership(pdu: &Pdu) -> Option<Membership> {
+pub(super) fn membership(pdu: &Pdu) -> Option<Membership> {
     #[derive(Deserialize)]
     struct Content<'a> {
         #[serde(borrow)]
