@@ -48,7 +48,8 @@ pub(crate) async fn serve(loaded: Loaded, file: Option<PathBuf>) -> Result<(), F
         () = signals.stop() => return Ok(()),
     };
     let readiness = Readiness::default();
-    let app = http::compose(config, &foundation, readiness.clone());
+    let key = identity::signing_key(foundation.store(), &config.server_name).await?;
+    let app = http::compose(config, &foundation, key, readiness.clone());
     foundation.begin();
     let serving = Serving {
         router: hearth_api::router(app.clone()),

@@ -10,6 +10,7 @@ use hearth_services::accounts::uia::Uia;
 use hearth_services::filters::Filters;
 use hearth_services::log::Log;
 use hearth_services::profiles::Profiles;
+use hearth_services::rooms::{Directory, Rooms};
 use ipnet::IpNet;
 use ruma::OwnedServerName;
 use ruma::api::client::discovery::discover_support;
@@ -31,6 +32,10 @@ pub struct Services {
     pub filters: Filters,
     /// Profiles.
     pub profiles: Profiles,
+    /// Rooms.
+    pub rooms: Rooms,
+    /// The public directory.
+    pub directory: Directory,
     /// Rate limits.
     pub limits: RateLimits,
     /// Whether requests are welcome.

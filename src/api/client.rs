@@ -1,11 +1,15 @@
 //! The client-server API, one file for each module of the specification.
 
 mod account_data;
+mod aliases;
 mod capabilities;
+mod directory;
 mod filter;
 mod profile;
 mod push_rules;
 mod registration;
+mod room_events;
+mod room_state;
 mod session;
 mod tags;
 mod uia_fallback;
@@ -18,11 +22,15 @@ use crate::route::Route;
 pub(crate) fn routes() -> Vec<Route> {
     [
         account_data::routes(),
+        aliases::routes(),
         capabilities::routes(),
+        directory::routes(),
         filter::routes(),
         profile::routes(),
         push_rules::routes(),
         registration::routes(),
+        room_events::routes(),
+        room_state::routes(),
         session::routes(),
         tags::routes(),
         uia_fallback::routes(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
+use hearth_core::pdu::BuildError;
 use hearth_services::StoreError;
 use hearth_services::account_data::AccountDataError;
 use hearth_services::accounts::AccountError;
@@ -12,6 +13,7 @@ use hearth_services::accounts::uia::{Challenge, Flow, StageFailure, UiaError};
 use hearth_services::filters::FilterError;
 use hearth_services::log::CommitError;
 use hearth_services::profiles::ProfileError;
+use hearth_services::rooms::RoomError;
 use http::StatusCode;
 use ruma::api::OutgoingResponse;
 use ruma::api::client::uiaa::{AuthFlow, AuthType, UiaaInfo, UiaaResponse};
@@ -265,6 +267,47 @@ impl From<ProfileError> for Error {
             ProfileError::Store(error) => error.into(),
         }
     }
+}
+
+impl From<RoomError> for Error {
+    fn from(error: RoomError) -> Self {
+        let status = |status, kind| Self::new(status, kind, sentence(&error));
+        let bad_request = |kind| Self::bad_request(kind, sentence(&error));
+        match error {
+            RoomError::UnknownRoom | RoomError::UnknownEvent | RoomError::UnknownAlias => {
+                status(StatusCode::NOT_FOUND, ErrorKind::NotFound)
+            }
+            RoomError::AliasTaken => status(StatusCode::CONFLICT, ErrorKind::Unknown),
+            RoomError::Denied(_) | RoomError::Membership(_) | RoomError::Remote(_) => {
+                status(StatusCode::FORBIDDEN, ErrorKind::Forbidden)
+            }
+            RoomError::InvalidParameter(_) | RoomError::UnknownPreset | RoomError::TooMany { .. } => {
+                bad_request(ErrorKind::InvalidParam)
+            }
+            RoomError::BadAlias(_) => bad_request(ErrorKind::BadAlias),
+            RoomError::InvalidState(_) => bad_request(ErrorKind::InvalidRoomState),
+            RoomError::Content(_) => bad_request(ErrorKind::BadJson),
+            RoomError::Build(BuildError::TooLarge(_)) => {
+                status(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge)
+            }
+            RoomError::Build(
+                BuildError::FieldTooLong(_) | BuildError::Nul(_) | BuildError::TooManyReferences(_),
+            ) => bad_request(ErrorKind::InvalidParam),
+            RoomError::Build(_) => Self::internal(error),
+            RoomError::Contended => Self::limit_exceeded(BUSY),
+            RoomError::Commit(error) => error.into(),
+            RoomError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// What went wrong, as a sentence.
+fn sentence(error: &RoomError) -> String {
+    let said = error.to_string();
+    let mut letters = said.chars();
+    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    let end = if said.ends_with('.') { "" } else { "." };
+    format!("{first}{}{end}", letters.as_str())
 }
 
 /// Any reply as bytes.

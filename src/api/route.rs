@@ -94,6 +94,18 @@ impl Route {
         self
     }
 
+    /// Serves every path also without its last argument, with and without the slash before it.
+    pub(crate) fn last_argument_optional(mut self) -> Self {
+        let shorter: Vec<String> = self
+            .paths
+            .iter()
+            .filter_map(|path| path.rsplit_once('/'))
+            .flat_map(|(rest, _)| [rest.to_owned(), format!("{rest}/")])
+            .collect();
+        self.paths.extend(shorter);
+        self
+    }
+
     pub(crate) fn paths(&self) -> &[String] {
         &self.paths
     }

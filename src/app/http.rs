@@ -1,26 +1,40 @@
 //! Puts the services behind HTTP.
 
+use std::sync::Arc;
+
 use hearth_api::{App, RateLimits, Readiness, Services, Settings, Support};
+use hearth_core::pdu::SigningKey;
 use hearth_services::account_data::AccountData;
 use hearth_services::accounts::uia::Uia;
 use hearth_services::filters::Filters;
 use hearth_services::profiles::Profiles;
+use hearth_services::rooms::{Directory, RoomReader, Rooms};
 use ruma::api::client::discovery::discover_support::{Contact, ContactRole};
 
 use super::foundation::Foundation;
 use crate::config::Config;
 
 /// Everything that HTTP serves, over the foundation; its caches are registered with the log.
-pub(super) fn compose(config: &Config, foundation: &Foundation, readiness: Readiness) -> App {
+pub(super) fn compose(
+    config: &Config,
+    foundation: &Foundation,
+    key: SigningKey,
+    readiness: Readiness,
+) -> App {
     let Foundation { log, interned, accounts, policy, .. } = foundation;
     let store = || foundation.store().clone();
+    let profiles = Profiles::new(store(), log.clone(), interned.clone(), config.server_name.clone());
+    let reader = RoomReader::new(store(), interned.clone(), log);
+    let rooms = Rooms::new(reader, log.clone(), Arc::new(key), profiles.clone());
     App::new(Services {
         log: log.clone(),
         accounts: accounts.clone(),
         uia: Uia::new(store(), policy.clone()),
         account_data: AccountData::new(store(), log.clone(), interned.clone()),
         filters: Filters::new(store()),
-        profiles: Profiles::new(store(), log.clone(), interned.clone(), config.server_name.clone()),
+        profiles,
+        directory: Directory::new(rooms.clone(), log.clone()),
+        rooms,
         limits: RateLimits::new(config.limits_enabled),
         readiness,
         settings: settings(config),

@@ -1,5 +1,6 @@
 //! Who this server is: decided at the first start, checked at every other.
 
+use hearth_core::pdu::SigningKey as EventKey;
 use hearth_services::clock;
 use hearth_store::server::{Server, SigningKey};
 use hearth_store::{Store, StoreError};
@@ -51,6 +52,16 @@ pub(crate) async fn establish(store: &Store, name: &ServerName) -> Result<Server
         return Err(IdentityError::OtherName { stored: server.server_name, configured: name.to_string() });
     }
     Ok(server)
+}
+
+/// The key this server signs with.
+pub(crate) async fn signing_key(store: &Store, name: &ServerName) -> Result<EventKey, IdentityError> {
+    let lost = || StoreError::corrupt("signing_key", "the one in use");
+    let stored = store.signing_keys().await?.into_iter().find(|key| key.expired_ts.is_none());
+    let stored = stored.ok_or_else(lost)?;
+    let version = stored.key_id.strip_prefix("ed25519:").ok_or_else(lost)?;
+    let seed = <[u8; 32]>::try_from(stored.seed.as_slice()).map_err(|_| lost())?;
+    Ok(EventKey::from_seed(name.to_owned(), version, &seed).map_err(|_| lost())?)
 }
 
 /// A token that nobody guesses.

@@ -5,6 +5,7 @@ use std::future::Future;
 use axum::extract::Query;
 use hearth_core::id::UserNid;
 use hearth_services::accounts::Caller;
+use hearth_services::rooms::viewer::Viewer;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use ruma::UserId;
@@ -35,6 +36,9 @@ pub(crate) trait Who {
 pub(crate) trait CallerExt {
     /// Refuses whoever is not this user.
     fn must_be(&self, user_id: &UserId) -> Result<()>;
+
+    /// They as one who looks at rooms.
+    fn viewer(&self) -> Viewer;
 }
 
 impl Identify for NoAuthentication {
@@ -104,6 +108,11 @@ impl Who for Option<Caller> {
 impl CallerExt for Caller {
     fn must_be(&self, user_id: &UserId) -> Result<()> {
         if self.user_id == user_id { Ok(()) } else { Err(Error::forbidden("This belongs to another user.")) }
+    }
+
+    fn viewer(&self) -> Viewer {
+        let device = Some(self.device_id.to_string());
+        Viewer { user: self.user, id: self.user_id.clone(), device }
     }
 }
 
