@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::cluster;
@@ -73,6 +74,11 @@ impl Settings {
         self.variables.get(DATABASE_URL).map_or("", String::as_str)
     }
 
+    /// All variables.
+    pub const fn variables(&self) -> &BTreeMap<String, String> {
+        &self.variables
+    }
+
     /// Without a variable.
     pub fn unset(mut self, name: &str) -> Self {
         self.variables.remove(name);
@@ -97,6 +103,7 @@ pub fn program(folder: &Path) -> Command {
 pub struct Server {
     base: String,
     child: Child,
+    readers: Vec<JoinHandle<()>>,
     said: Arc<Mutex<Vec<String>>>,
     settings: Settings,
     folder: Arc<TempDir>,
@@ -135,9 +142,11 @@ impl Server {
         command.envs(&settings.variables).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().expect("the server's program runs");
         let said = Arc::new(Mutex::new(Vec::new()));
-        tokio::spawn(listen(child.stdout.take().expect("its output"), Arc::clone(&said)));
-        tokio::spawn(listen(child.stderr.take().expect("its errors"), Arc::clone(&said)));
-        let mut server = Self { base, child, said, settings, folder };
+        let readers = vec![
+            tokio::spawn(listen(child.stdout.take().expect("its output"), Arc::clone(&said))),
+            tokio::spawn(listen(child.stderr.take().expect("its errors"), Arc::clone(&said))),
+        ];
+        let mut server = Self { base, child, readers, said, settings, folder };
         server.wait_until_ready().await?;
         Ok(server)
     }
@@ -148,7 +157,9 @@ impl Server {
         loop {
             if let Some(status) = self.child.try_wait().expect("the server can be waited for") {
                 // What it said last is still being read.
-                sleep(Duration::from_millis(100)).await;
+                for reader in self.readers.drain(..) {
+                    let _ = timeout(Duration::from_secs(5), reader).await;
+                }
                 return Err(Refusal { status: Some(status), said: self.said() });
             }
             let ready = http.get(format!("{}/ready", self.base)).timeout(Duration::from_secs(5)).send().await;
