@@ -4,12 +4,15 @@ mod account_data;
 mod aliases;
 mod capabilities;
 mod directory;
+mod create_room;
 mod filter;
+mod membership;
 mod profile;
 mod push_rules;
 mod registration;
 mod room_events;
 mod room_state;
+mod send;
 mod session;
 mod tags;
 mod uia_fallback;
@@ -25,12 +28,15 @@ pub(crate) fn routes() -> Vec<Route> {
         aliases::routes(),
         capabilities::routes(),
         directory::routes(),
+        create_room::routes(),
         filter::routes(),
+        membership::routes(),
         profile::routes(),
         push_rules::routes(),
         registration::routes(),
         room_events::routes(),
         room_state::routes(),
+        send::routes(),
         session::routes(),
         tags::routes(),
         uia_fallback::routes(),

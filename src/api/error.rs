@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
+use hearth_core::canonical_json::JsonError;
 use hearth_core::pdu::BuildError;
 use hearth_services::StoreError;
 use hearth_services::account_data::AccountDataError;
@@ -186,6 +187,10 @@ impl From<AccountError> for Error {
     }
 }
 
+fn content_error(error: &JsonError) -> ErrorKind {
+    if error.is_syntax() { ErrorKind::NotJson } else { ErrorKind::BadJson }
+}
+
 impl From<UiaError> for Error {
     fn from(error: UiaError) -> Self {
         match error {
@@ -286,7 +291,8 @@ impl From<RoomError> for Error {
             }
             RoomError::BadAlias(_) => bad_request(ErrorKind::BadAlias),
             RoomError::InvalidState(_) => bad_request(ErrorKind::InvalidRoomState),
-            RoomError::Content(_) => bad_request(ErrorKind::BadJson),
+            RoomError::StillIn => bad_request(ErrorKind::Unknown),
+            RoomError::Content(ref content) => bad_request(content_error(content)),
             RoomError::Build(BuildError::TooLarge(_)) => {
                 status(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge)
             }
@@ -295,6 +301,9 @@ impl From<RoomError> for Error {
             ) => bad_request(ErrorKind::InvalidParam),
             RoomError::Build(_) => Self::internal(error),
             RoomError::Contended => Self::limit_exceeded(BUSY),
+            RoomError::Commit(CommitError::Taken) => {
+                Self::bad_request(ErrorKind::RoomInUse, "Another room has this alias.")
+            }
             RoomError::Commit(error) => error.into(),
             RoomError::Store(error) => error.into(),
         }

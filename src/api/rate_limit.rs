@@ -29,6 +29,14 @@ pub(crate) enum Family {
     Lookup,
     /// Changes of one user's profile, which their rooms hear of.
     Profile,
+    /// Rooms that one user makes.
+    CreateRoom,
+    /// Invites that one user sends.
+    Invite,
+    /// Rooms that one user joins.
+    Join,
+    /// Events that one user sends.
+    Message,
 }
 
 /// What makes a request one's own.
@@ -74,6 +82,10 @@ impl Family {
             Self::Register => (By::Address, Rate { burst: 20, every: Duration::from_secs(6) }),
             Self::Lookup => (By::Address, Rate { burst: 20, every: Duration::from_secs(1) }),
             Self::Profile => (By::User, Rate { burst: 10, every: Duration::from_secs(2) }),
+            Self::CreateRoom => (By::User, Rate { burst: 20, every: Duration::from_secs(5) }),
+            Self::Invite => (By::User, Rate { burst: 50, every: Duration::from_secs(2) }),
+            Self::Join => (By::User, Rate { burst: 50, every: Duration::from_secs(1) }),
+            Self::Message => (By::User, Rate { burst: 600, every: Duration::from_millis(20) }),
         }
     }
 }

@@ -94,15 +94,22 @@ impl Route {
         self
     }
 
-    /// Serves every path also without its last argument, with and without the slash before it.
+    /// Serves, beside each path, the path without its last argument, with and without a slash at its end: the
+    /// argument is empty then.
     pub(crate) fn last_argument_optional(mut self) -> Self {
         let shorter: Vec<String> = self
             .paths
             .iter()
-            .filter_map(|path| path.rsplit_once('/'))
-            .flat_map(|(rest, _)| [rest.to_owned(), format!("{rest}/")])
+            .filter(|path| path.ends_with('}'))
+            .filter_map(|path| path.rsplit_once('/').map(|(shorter, _)| shorter.to_owned()))
             .collect();
-        self.paths.extend(shorter);
+        self.paths.retain(|path| path.ends_with('}'));
+        for path in shorter {
+            self.paths.push(format!("{path}/"));
+            self.paths.push(path);
+        }
+        self.paths.sort();
+        self.paths.dedup();
         self
     }
 

@@ -11,6 +11,8 @@ use serde::de::value::{Error as PathError, SeqDeserializer};
 pub(crate) struct At<T, P, B> {
     /// The arguments in the path.
     pub(crate) path: P,
+    /// The query, as it was sent.
+    pub(crate) query: String,
     /// The body.
     pub(crate) body: B,
     endpoint: PhantomData<fn() -> T>,
@@ -38,6 +40,7 @@ where
         arguments: &[&str],
     ) -> Result<Self, DeserializationError> {
         let path = P::deserialize(SeqDeserializer::<_, PathError>::new(arguments.iter().copied()))?;
-        Ok(Self { path, body: serde_json::from_slice(request.body())?, endpoint: PhantomData })
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        Ok(Self { path, query, body: serde_json::from_slice(request.body())?, endpoint: PhantomData })
     }
 }

@@ -12,12 +12,12 @@ pub enum RoomError {
     /// This server has no such room.
     #[error("this server knows no such room")]
     UnknownRoom,
+    /// No room has that alias.
+    #[error("no room has this alias")]
+    UnknownAlias,
     /// This server has no such event in the room.
     #[error("this server knows no such event in the room")]
     UnknownEvent,
-    /// This server has no such alias.
-    #[error("this server knows no such alias")]
-    UnknownAlias,
     /// The alias names a room already.
     #[error("the alias names a room already")]
     AliasTaken,
@@ -47,6 +47,9 @@ pub enum RoomError {
     /// It needs another server, and this one does not federate.
     #[error("{0} belongs to another server, and this server does not federate")]
     Remote(String),
+    /// A room is forgotten only after it was left.
+    #[error("Leave the room before you forget it.")]
+    StillIn,
     /// The user's membership does not fit the action. Says how.
     #[error("{0}")]
     Membership(&'static str),

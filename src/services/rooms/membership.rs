@@ -135,7 +135,7 @@ impl Rooms {
             return Err(RoomError::UnknownRoom);
         };
         if matches!(now.membership, Membership::Join | Membership::Invite | Membership::Knock) {
-            return Err(RoomError::Membership("Leave the room before you forget it."));
+            return Err(RoomError::StillIn);
         }
         if now.forgotten {
             return Ok(());

@@ -9,7 +9,7 @@ use hearth_store::StoreError;
 use hearth_store::event::StoredEvent;
 use hearth_store::room::Room;
 use ruma::events::StateEventType;
-use ruma::{EventId, OwnedUserId, RoomAliasId, RoomId, UserId};
+use ruma::{EventId, OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, RoomOrAliasId, UserId};
 use serde_json::Value;
 
 use super::{Author, RoomError, Rooms};
@@ -19,6 +19,18 @@ impl Rooms {
     /// A room that this server is or was in.
     pub(super) async fn known(&self, id: &RoomId) -> Result<Arc<Room>, RoomError> {
         self.reader.room(id).await?.ok_or(RoomError::UnknownRoom)
+    }
+
+    /// The room that an id or an alias stands for.
+    pub async fn resolve(&self, name: &RoomOrAliasId) -> Result<OwnedRoomId, RoomError> {
+        match <&RoomAliasId>::try_from(name) {
+            Err(room) => Ok(room.to_owned()),
+            Ok(alias) => {
+                let nid = self.reader.store.room_of_alias(alias).await?.ok_or(RoomError::UnknownAlias)?;
+                let room = self.reader.store.rooms(&[nid]).await?.pop();
+                Ok(room.ok_or_else(|| StoreError::corrupt("alias", alias))?.id)
+            }
+        }
     }
 
     /// The committed state event at a key.

@@ -33,13 +33,12 @@ impl Rooms {
         first(self.handle(&room).add(self, &addition).await?)
     }
 
-    /// Redacts an event.
+    /// Redacts an event, with or without a reason.
     pub async fn redact(
         &self,
         author: &Author,
         room: &RoomId,
-        target: &EventId,
-        reason: Option<&str>,
+        (target, reason): (&EventId, Option<&str>),
         transaction: Transaction,
     ) -> Result<OwnedEventId, RoomError> {
         let room = self.known(room).await?;
