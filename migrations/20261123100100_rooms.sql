@@ -45,6 +45,7 @@ CREATE TABLE event (
     root_before bigint,
     redacted_by bigint,
     auth_events bigint[] NOT NULL,
+    auth_order integer NOT NULL,
     device_id text,
     txn_id text,
     json text NOT NULL
@@ -66,6 +67,7 @@ COMMENT ON COLUMN event.partial_state IS 'Its state was computed while the room 
 COMMENT ON COLUMN event.root_before IS 'Root of the state before it; null for outliers and where not computed.';
 COMMENT ON COLUMN event.redacted_by IS 'Nid of the redaction in effect.';
 COMMENT ON COLUMN event.auth_events IS 'Nids of its auth events.';
+COMMENT ON COLUMN event.auth_order IS 'One more than the greatest of its auth events'': orders auth chains by what is known here, not by the depth anyone claims.';
 COMMENT ON COLUMN event.device_id IS 'The local device that sent it with a transaction id.';
 COMMENT ON COLUMN event.txn_id IS 'That transaction id, shown to that device alone.';
 COMMENT ON COLUMN event.json IS 'The exact canonical JSON of the PDU, without event_id where the room version has none.';

@@ -32,6 +32,7 @@ CREATE FUNCTION hearth_commit_r1(
     p_event_ts bigint[],
     p_event_root_before bigint[],
     p_event_auth text[],
+    p_event_auth_order integer[],
     p_event_device text[],
     p_event_txn text[],
     p_event_json text[],
@@ -117,12 +118,13 @@ BEGIN
 
     IF cardinality(p_event_nid) > 0 THEN
         INSERT INTO event (nid, id, room_nid, type, state_key_nid, sender_nid, depth, origin_server_ts, outlier,
-                           rejected, soft_failed, partial_state, root_before, auth_events, device_id, txn_id, json)
+                           rejected, soft_failed, partial_state, root_before, auth_events, auth_order, device_id,
+                           txn_id, json)
         SELECT u.nid, u.id, p_log_room[u.entry], u.type, u.state_key, p_log_subject[u.entry], u.depth, u.ts, false,
-               false, false, false, u.root_before, u.auth::bigint[], u.device, u.txn, u.json
+               false, false, false, u.root_before, u.auth::bigint[], u.auth_order, u.device, u.txn, u.json
         FROM unnest(p_event_entry, p_event_nid, p_event_id, p_event_type, p_event_state_key, p_event_depth,
-                    p_event_ts, p_event_root_before, p_event_auth, p_event_device, p_event_txn, p_event_json)
-            AS u (entry, nid, id, type, state_key, depth, ts, root_before, auth, device, txn, json)
+                    p_event_ts, p_event_root_before, p_event_auth, p_event_auth_order, p_event_device, p_event_txn, p_event_json)
+            AS u (entry, nid, id, type, state_key, depth, ts, root_before, auth, auth_order, device, txn, json)
         WHERE p_log_item[u.entry] <> ALL (v_dropped);
 
         INSERT INTO timeline (room_nid, anchor, sub, event_nid, heads)

@@ -17,7 +17,7 @@ const SECONDS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 const COUNTS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
 /// Libraries whose every statement would drown our own lines; what is configured goes over it.
-const QUIET: [&str; 4] = [hearth_store::connect::DRIVER_LOGS_AS, "hyper", "h2", "rustls"];
+const QUIET: [&str; 5] = [hearth_store::connect::DRIVER_LOGS_AS, "hyper", "h2", "rustls", "ruma_state_res"];
 
 /// Changes what is logged while the process runs.
 #[derive(Clone, Debug)]

@@ -23,6 +23,8 @@ pub struct StoredEvent {
     pub sender: UserNid,
     /// For a state event its interned `(type, state_key)`.
     pub state_key: Option<StateKeyNid>,
+    /// One more than the greatest of its auth events'; orders auth chains.
+    pub auth_order: i32,
     /// The event itself, as it was sent: never the redacted form.
     pub pdu: Arc<Pdu>,
     /// The state before it; none for outliers, and where it was not computed.
@@ -48,6 +50,7 @@ impl StoredEvent {
             room: event.room,
             sender: event.sender,
             state_key: event.state_key,
+            auth_order: event.auth_order,
             pdu: Arc::clone(&event.pdu),
             root_before: Some(event.root_before),
             place: Some(Place::live(pos)),
@@ -76,6 +79,7 @@ pub(crate) struct EventRow {
     version: String,
     sender_nid: i64,
     state_key_nid: Option<i64>,
+    auth_order: i32,
     root_before: Option<i64>,
     anchor: Option<i64>,
     sub: Option<i64>,
@@ -98,6 +102,7 @@ impl TryFrom<EventRow> for StoredEvent {
             room: RoomNid::new(row.room_nid),
             sender: UserNid::new(row.sender_nid),
             state_key: row.state_key_nid.map(StateKeyNid::new),
+            auth_order: row.auth_order,
             pdu: Arc::new(pdu),
             root_before: row.root_before.map(Root::new),
             place: place.map(|(anchor, sub)| Place { anchor: Position::new(anchor), sub }),
@@ -124,8 +129,8 @@ pub(crate) fn version_rules(version: &str) -> Option<&'static RoomVersion> {
 /// The columns of [`EventRow`] over `event e`, `room r` and `timeline t`.
 macro_rules! event_columns {
     () => {
-        "SELECT e.nid, e.id, e.room_nid, r.version, e.sender_nid, e.state_key_nid, e.root_before, t.anchor, t.sub,
-                e.device_id, e.txn_id, e.redacted_by, e.rejected, e.soft_failed, e.json "
+        "SELECT e.nid, e.id, e.room_nid, r.version, e.sender_nid, e.state_key_nid, e.auth_order, e.root_before,
+                t.anchor, t.sub, e.device_id, e.txn_id, e.redacted_by, e.rejected, e.soft_failed, e.json "
     };
 }
 

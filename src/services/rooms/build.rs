@@ -125,6 +125,7 @@ impl Rooms {
             pdu: Arc::new(pdu),
             root_before: view.state.root,
             auth_events: auth.iter().map(|event| event.nid).collect(),
+            auth_order: auth.iter().map(|event| event.auth_order).max().unwrap_or(0).saturating_add(1),
             sent_by: None,
             heads: view.heads_beside(nid),
             state: None,

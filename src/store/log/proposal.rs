@@ -90,6 +90,8 @@ pub struct NewEvent {
     pub root_before: Root,
     /// Its auth events.
     pub auth_events: Vec<EventNid>,
+    /// One more than the greatest of its auth events'; orders auth chains.
+    pub auth_order: i32,
     /// What sent it, where a local client did with a transaction id.
     pub sent_by: Option<SentBy>,
     /// The room's forward extremities after it; none where it is the only one.

@@ -57,6 +57,7 @@ struct EventRow {
     sender_nid: i64,
     root_before: Option<i64>,
     auth_events: Vec<i64>,
+    auth_order: i32,
     device_id: Option<String>,
     txn_id: Option<String>,
     json: String,
@@ -116,7 +117,7 @@ impl Store {
     async fn logged_events(&self, first: i64, last: i64) -> Result<HashMap<i64, EventRow>> {
         let rows: Vec<EventRow> = sqlx::query_as(
             "SELECT e.nid, e.id, e.room_nid, v.version, e.state_key_nid, e.sender_nid, e.root_before,
-                    e.auth_events, e.device_id, e.txn_id, e.json, t.heads, s.root, s.joined, s.invited,
+                    e.auth_events, e.auth_order, e.device_id, e.txn_id, e.json, t.heads, s.root, s.joined, s.invited,
                     r.target AS redacts,
                     (SELECT x.nid FROM event x WHERE x.id = r.target AND x.redacted_by = e.nid) AS redacts_nid
              FROM log l
@@ -195,6 +196,7 @@ fn new_event(row: EventRow, members: Vec<MemberRow>) -> Result<NewEvent> {
         pdu: Arc::new(pdu(row.nid, &row.id, &row.version, row.json)?),
         root_before: Root::new(root_before),
         auth_events: row.auth_events.into_iter().map(EventNid::new).collect(),
+        auth_order: row.auth_order,
         sent_by: row.device_id.zip(row.txn_id).map(|(device_id, txn_id)| SentBy { device_id, txn_id }),
         heads: row.heads.map(|heads| heads.into_iter().map(EventNid::new).collect()),
         state,

@@ -78,6 +78,7 @@ struct Events {
     ts: Vec<i64>,
     root_before: Vec<i64>,
     auth: Vec<String>,
+    auth_order: Vec<i32>,
     device: Vec<Option<String>>,
     txn: Vec<Option<String>>,
     json: Vec<String>,
@@ -199,6 +200,7 @@ impl Columns {
         events.ts.push(i64::from(event.pdu.origin_server_ts().0));
         events.root_before.push(event.root_before.get());
         events.auth.push(array_literal(&event.auth_events));
+        events.auth_order.push(event.auth_order);
         events.device.push(event.sent_by.as_ref().map(|by| by.device_id.clone()));
         events.txn.push(event.sent_by.as_ref().map(|by| by.txn_id.clone()));
         events.json.push(event.pdu.json().to_string());
@@ -276,7 +278,7 @@ impl Columns {
             "SELECT head, dropped_item, dropped_why, dropped_reply FROM hearth_commit_r1(
                 $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
                 $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40,
-                $41, $42, $43, $44)",
+                $41, $42, $43, $44, $45)",
         )
         .bind(incarnation)
         .bind(batch)
@@ -304,6 +306,7 @@ impl Columns {
         .bind(self.events.ts)
         .bind(self.events.root_before)
         .bind(self.events.auth)
+        .bind(self.events.auth_order)
         .bind(self.events.device)
         .bind(self.events.txn)
         .bind(self.events.json)
