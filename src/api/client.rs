@@ -3,8 +3,8 @@
 mod account_data;
 mod aliases;
 mod capabilities;
-mod directory;
 mod create_room;
+mod directory;
 mod filter;
 mod membership;
 mod profile;
