@@ -60,9 +60,15 @@ impl Source {
         Path::new(&self.path).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default()
     }
 
-    /// Whether it is part of the server, not of its tests.
+    /// Whether it is part of the server, not of its tests: those are declared as such one level up.
     fn is_product(&self) -> bool {
-        self.path.starts_with("src/") && !matches!(self.stem(), "tidy" | "tests" | "testing")
+        let folder = Path::new(&self.path).parent().unwrap_or(Path::new(""));
+        let above = [folder.with_extension("rs"), folder.join("lib.rs"), folder.join("main.rs")];
+        let declared = above.iter().filter_map(|file| fs::read_to_string(root().join(file)).ok());
+        let only_tests = format!("#[cfg(test)]\nmod {};", self.stem());
+        self.path.starts_with("src/")
+            && self.stem() != "testing"
+            && !declared.into_iter().any(|text| text.contains(&only_tests))
     }
 }
 
