@@ -2,13 +2,24 @@
 
 mod cli;
 mod config;
+mod crash;
 mod mutations;
 mod proxy;
+mod replicas;
 mod start;
 
 use crate::harness::Test;
 
 /// All tests of the process.
 pub fn tests() -> Vec<Test> {
-    [cli::tests(), config::tests(), mutations::tests(), proxy::tests(), start::tests()].concat()
+    [
+        cli::tests(),
+        config::tests(),
+        crash::tests(),
+        mutations::tests(),
+        proxy::tests(),
+        replicas::tests(),
+        start::tests(),
+    ]
+    .concat()
 }

@@ -1,9 +1,10 @@
 //! The PostgreSQL that the servers of one run share, each with a database of its own: making a cluster takes
 //! seconds, making a database does not.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hearth_store::private_postgres::{Options, PrivatePostgres, PrivatePostgresError};
+use hearth_store::private_postgres::{self, Options, PrivatePostgres, PrivatePostgresError};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard};
@@ -57,4 +58,11 @@ pub async fn stop() {
     if let Some(cluster) = CLUSTER.lock().await.take() {
         cluster.postgres.stop().await;
     }
+}
+
+/// A connection to the private PostgreSQL that a server runs for its data directory.
+pub async fn connect_private(data_dir: &Path) -> PgConnection {
+    let options = Options::new(data_dir, env!("CARGO_BIN_EXE_hearth"));
+    let found = private_postgres::join(&options).await.expect("the server's database answers");
+    found.connect().await.expect("the server's database answers")
 }

@@ -57,6 +57,11 @@ impl Hearth {
         (server, hearth)
     }
 
+    /// What speaks to the server.
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Where the server is.
     pub fn base(&self) -> &str {
         self.client.base()

@@ -134,11 +134,12 @@ impl Server {
 
     /// Starts a server; the error is what it said when it ended instead.
     pub async fn try_start_in(settings: Settings, folder: Arc<TempDir>) -> Result<Self, Refusal> {
-        let port = free_port();
-        let base = format!("http://127.0.0.1:{port}");
+        let address = settings.variables.get("HEARTH_LISTEN").cloned();
+        let address = address.unwrap_or_else(|| format!("127.0.0.1:{}", free_port()));
+        let base = format!("http://{address}");
         let mut command = program(folder.path());
         command.arg("serve").env("HEARTH_DATA_DIR", folder.path().join("data"));
-        command.env("HEARTH_LISTEN", format!("127.0.0.1:{port}")).env("HEARTH_PUBLIC_URL", &base);
+        command.env("HEARTH_LISTEN", address).env("HEARTH_PUBLIC_URL", &base);
         command.envs(&settings.variables).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().expect("the server's program runs");
         let said = Arc::new(Mutex::new(Vec::new()));
@@ -171,6 +172,19 @@ impl Server {
             }
             sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// Waits until it is ready again after something was taken away from it.
+    pub async fn wait_until_ready_again(&self) {
+        let (http, since) = (super::hearth::http(), Instant::now());
+        while since.elapsed() < START {
+            let ready = http.get(format!("{}/ready", self.base)).timeout(Duration::from_secs(5)).send().await;
+            if ready.is_ok_and(|reply| reply.status() == 200) {
+                return;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        panic!("it is not ready again: {}", Refusal { status: None, said: self.said() });
     }
 
     /// Where it listens.
@@ -214,6 +228,11 @@ impl Server {
         (self.settings.clone(), Arc::clone(&self.folder))
     }
 
+    /// What another server needs to go on from its files.
+    pub fn estate(&self) -> (Settings, Arc<TempDir>) {
+        (self.settings.clone(), Arc::clone(&self.folder))
+    }
+
     /// Sends it a signal by its name.
     pub async fn signal(&self, name: &str) {
         let pid = self.pid().to_string();
@@ -229,11 +248,6 @@ impl Server {
     /// What it was started with.
     pub const fn settings(&self) -> &Settings {
         &self.settings
-    }
-
-    /// What another server needs to go on from its files.
-    pub fn estate(&self) -> (Settings, Arc<TempDir>) {
-        (self.settings.clone(), Arc::clone(&self.folder))
     }
 }
 

@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::client::{Call, Client};
+use super::hearth::Hearth;
 
 /// A login.
 #[derive(Clone, Debug)]
@@ -40,8 +41,8 @@ impl User {
     }
 
     /// This login, speaking to another replica of the server.
-    pub fn through(&self, client: &Client) -> Self {
-        Self { client: client.clone(), ..self.clone() }
+    pub fn at(&self, door: &Hearth) -> Self {
+        Self { client: door.client().clone(), ..self.clone() }
     }
 
     /// A request with this user's token.
