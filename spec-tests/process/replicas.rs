@@ -12,7 +12,7 @@ use crate::harness::{Hearth, Test, User, enc, tests};
 /// How soon a logout counts everywhere.
 const LOGOUT: Duration = Duration::from_secs(1);
 /// Longer than any of this takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The tests of this module.
 pub fn tests() -> Vec<Test> {
@@ -74,14 +74,14 @@ async fn what_one_replica_acknowledged_the_other_shows_at_once(hearth: Hearth) {
         let page = there.messages(&room, "dir=b&limit=1").await.ok();
         assert_eq!(page["chunk"][0]["event_id"], id);
         let own = alice.sync_since(&since).await;
-        assert_eq!(ids(own.timeline(&room)), [id.clone()]);
+        assert_eq!(ids(own.timeline(&room)), std::slice::from_ref(&id));
         // A token of one replica is good at the other.
         let sync = there.sync_since(own.next_batch()).await;
         assert!(sync.joined(&room).is_null());
         own.next_batch().clone_into(&mut since);
         alice.set(&room, "m.room.topic", "", &json!({"topic": id})).await.ok();
         assert_eq!(there.state(&room, "m.room.topic", "").await.ok()["topic"], id);
-        since = there.sync_since(&since).await.next_batch().to_owned();
+        there.sync_since(&since).await.next_batch().clone_into(&mut since);
         let data = format!("/user/{}/account_data/org.example.n", alice.id);
         there.put(&data, &json!({"n": number})).await.ok();
         assert_eq!(alice.get(&data).await.ok(), json!({"n": number}));
