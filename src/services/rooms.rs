@@ -13,6 +13,7 @@ pub mod events;
 mod handle;
 mod membership;
 mod pages;
+mod profile;
 mod rules;
 mod send;
 pub mod sight;

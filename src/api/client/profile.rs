@@ -5,6 +5,7 @@ use ruma::api::client::profile::{delete_profile_field, get_profile, get_profile_
 use ruma::api::error::ErrorKind;
 use serde_json::{Map, Value, json};
 
+use super::create_room::author;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::extract::{At, CallerExt, Ruma};
@@ -50,6 +51,7 @@ async fn set_field(
         Error::bad_request(ErrorKind::MissingParam, "The body must have the field's name as its key.")
     })?;
     app.profiles.set(caller.user, field, value).await?;
+    app.rooms.propagate_profile(&author(&caller)).await?;
     Ok(set_profile_field::v3::Response {})
 }
 
@@ -60,5 +62,6 @@ async fn delete_field(
 ) -> Result<delete_profile_field::v3::Response> {
     caller.must_be(&request.user_id)?;
     app.profiles.delete(caller.user, request.field.to_string()).await?;
+    app.rooms.propagate_profile(&author(&caller)).await?;
     Ok(delete_profile_field::v3::Response {})
 }
