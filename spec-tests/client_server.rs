@@ -8,6 +8,7 @@ mod create_room;
 mod discovery;
 mod endpoints;
 mod filters;
+mod limits;
 mod login;
 mod membership;
 mod profiles;
@@ -17,6 +18,7 @@ mod register;
 mod sending;
 mod sync;
 mod sync_sections;
+mod uia;
 mod visibility;
 
 use crate::harness::Test;
@@ -32,6 +34,7 @@ pub fn tests() -> Vec<Test> {
         discovery::tests(),
         endpoints::tests(),
         filters::tests(),
+        limits::tests(),
         login::tests(),
         membership::tests(),
         profiles::tests(),
@@ -41,6 +44,7 @@ pub fn tests() -> Vec<Test> {
         sending::tests(),
         sync::tests(),
         sync_sections::tests(),
+        uia::tests(),
         visibility::tests(),
     ];
     modules.concat()
