@@ -13,8 +13,10 @@ mod login;
 mod membership;
 mod profiles;
 mod reading;
+mod reading_details;
 mod redaction;
 mod register;
+mod room_summary;
 mod sending;
 mod sync;
 mod sync_sections;
@@ -39,8 +41,10 @@ pub fn tests() -> Vec<Test> {
         membership::tests(),
         profiles::tests(),
         reading::tests(),
+        reading_details::tests(),
         redaction::tests(),
         register::tests(),
+        room_summary::tests(),
         sending::tests(),
         sync::tests(),
         sync_sections::tests(),
