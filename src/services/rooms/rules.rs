@@ -13,7 +13,7 @@ use ruma::{EventId, OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, RoomOrAliasId
 use serde_json::Value;
 
 use super::{Author, RoomError, Rooms};
-use hearth_core::id::UserNid;
+use hearth_core::id::{Root, UserNid};
 
 impl Rooms {
     /// A room that this server is or was in.
@@ -40,10 +40,22 @@ impl Rooms {
         event_type: &StateEventType,
         state_key: &str,
     ) -> Result<Option<Arc<StoredEvent>>, RoomError> {
-        let Some(head) = self.reader.store.room_head(room.nid).await? else { return Ok(None) };
+        match self.reader.store.room_head(room.nid).await? {
+            None => Ok(None),
+            Some(head) => self.state_at(head.state.root, event_type, state_key).await,
+        }
+    }
+
+    /// The state event at a key of a state.
+    async fn state_at(
+        &self,
+        root: Root,
+        event_type: &StateEventType,
+        state_key: &str,
+    ) -> Result<Option<Arc<StoredEvent>>, RoomError> {
         let key = self.reader.interned.known_state_key(&event_type.to_string(), state_key).await?;
         let Some(key) = key else { return Ok(None) };
-        match self.reader.states.get(head.state.root, key).await? {
+        match self.reader.states.get(root, key).await? {
             None => Ok(None),
             Some(nid) => Ok(Some(self.reader.events.get(nid).await?)),
         }
@@ -51,10 +63,12 @@ impl Rooms {
 
     /// The rules in force, by the committed state.
     pub(super) async fn rules(&self, room: &Room) -> Result<RoomRules, RoomError> {
-        let create = self.current_state(room, &StateEventType::RoomCreate, "").await?;
+        let head = self.reader.store.room_head(room.nid).await?.ok_or(RoomError::UnknownRoom)?;
+        let state = head.state.root;
+        let create = self.state_at(state, &StateEventType::RoomCreate, "").await?;
         let create = create.ok_or_else(|| StoreError::corrupt("room_state", room.nid))?;
-        let power = self.current_state(room, &StateEventType::RoomPowerLevels, "").await?;
-        let join_rules = self.current_state(room, &StateEventType::RoomJoinRules, "").await?;
+        let power = self.state_at(state, &StateEventType::RoomPowerLevels, "").await?;
+        let join_rules = self.state_at(state, &StateEventType::RoomJoinRules, "").await?;
         let pdu = |event: &Option<Arc<StoredEvent>>| event.as_ref().map(|event| Arc::clone(&event.pdu));
         Ok(RoomRules::new(room.version, &create.pdu, pdu(&power).as_deref(), pdu(&join_rules).as_deref())?)
     }
