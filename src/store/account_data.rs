@@ -39,6 +39,15 @@ impl Store {
         Ok(content.flatten())
     }
 
+    /// When a user's account data last changed; zero where there never was any. Served by `account_data_pos`.
+    pub async fn account_data_changed(&self, user: UserNid) -> Result<Position> {
+        let pos: Option<i64> = sqlx::query_scalar("SELECT max(pos) FROM account_data WHERE user_nid = $1")
+            .bind(user.get())
+            .fetch_one(self.db())
+            .await?;
+        Ok(pos.map_or(Position::ZERO, Position::new))
+    }
+
     /// All account data of a user that changed after `since`, deletions included. Served by
     /// `account_data_pos`.
     pub async fn account_data_since(&self, user: UserNid, since: Position) -> Result<Vec<AccountData>> {

@@ -210,6 +210,37 @@ impl Store {
         rows.into_iter().map(StoredEvent::try_from).collect()
     }
 
+    /// The newest events of several rooms' histories, each before its own point, at most `limit` of each room:
+    /// as [`Store::history`] backward. Newest first within a room.
+    pub async fn histories(&self, pieces: &[Piece], limit: i64) -> Result<Vec<StoredEvent>> {
+        let (mut rooms, mut anchors, mut subs, mut afters) = (vec![], vec![], vec![], vec![]);
+        for piece in pieces {
+            let before = piece.before.place();
+            rooms.push(piece.room.get());
+            anchors.push(before.anchor.get());
+            subs.push(before.sub);
+            afters.push(piece.after.get());
+        }
+        let rows: Vec<EventRow> = sqlx::query_as(concat!(
+            event_columns!(),
+            "FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS p (room, anchor, sub, after)
+             CROSS JOIN LATERAL (SELECT * FROM timeline
+                   WHERE room_nid = p.room AND (anchor, sub) < (p.anchor, p.sub) AND anchor > p.after
+                   ORDER BY anchor DESC, sub DESC LIMIT $5) t
+             JOIN event e ON e.nid = t.event_nid
+             JOIN room r ON r.nid = e.room_nid
+             ORDER BY e.room_nid, t.anchor DESC, t.sub DESC"
+        ))
+        .bind(rooms)
+        .bind(anchors)
+        .bind(subs)
+        .bind(afters)
+        .bind(limit)
+        .fetch_all(self.db())
+        .await?;
+        rows.into_iter().map(StoredEvent::try_from).collect()
+    }
+
     /// The `limit` events of a room's history whose times are nearest to `ts` (milliseconds since the epoch), none
     /// before it (forward) or none after it (backward), the nearest first.
     ///
@@ -252,6 +283,17 @@ pub struct Page {
     pub to: Option<Point>,
     /// How many events at the most.
     pub limit: i64,
+}
+
+/// A piece of a room's history.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece {
+    /// The room.
+    pub room: RoomNid,
+    /// It ends before this point.
+    pub before: Point,
+    /// It begins after this position.
+    pub after: Position,
 }
 
 /// After every event.

@@ -84,6 +84,29 @@ impl Store {
         rows.into_iter().map(MembershipAt::try_from).collect()
     }
 
+    /// All that a user was to some rooms up to `upto`, by room, oldest first.
+    ///
+    /// Served by the primary key of `membership`.
+    pub async fn memberships_in(
+        &self,
+        user: UserNid,
+        rooms: &[RoomNid],
+        upto: Position,
+    ) -> Result<Vec<MembershipAt>> {
+        let rooms: Vec<i64> = rooms.iter().map(|room| room.get()).collect();
+        let rows: Vec<MembershipRow> = sqlx::query_as(
+            "SELECT user_nid, room_nid, pos, membership, forgotten, event_nid, stripped_state
+             FROM membership WHERE user_nid = $1 AND room_nid = ANY ($2) AND pos <= $3
+             ORDER BY room_nid, pos",
+        )
+        .bind(user.get())
+        .bind(rooms)
+        .bind(upto.get())
+        .fetch_all(self.db())
+        .await?;
+        rows.into_iter().map(MembershipAt::try_from).collect()
+    }
+
     /// What a user is to a room now. Served by the primary key of `membership`.
     pub async fn membership(&self, user: UserNid, room: RoomNid) -> Result<Option<MembershipAt>> {
         let row: Option<MembershipRow> = sqlx::query_as(

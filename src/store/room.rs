@@ -35,6 +35,17 @@ pub struct RoomHead {
     pub heads: Vec<EventNid>,
 }
 
+/// The state that was current in a room at a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoomStateAt {
+    /// The room.
+    pub room: RoomNid,
+    /// The position.
+    pub at: Position,
+    /// The state.
+    pub state: StateChange,
+}
+
 #[derive(FromRow)]
 struct RoomRow {
     nid: i64,
@@ -141,6 +152,56 @@ impl Store {
         .fetch_optional(self.db())
         .await?;
         Ok(row.map(|(root, joined, invited)| StateChange { root: Root::new(root), joined, invited }))
+    }
+
+    /// The states that were current in rooms at positions: as [`Store::room_state_at`] for many at once; what is
+    /// not found is left out.
+    ///
+    /// Served by the primary key of `room_state`.
+    pub async fn room_states_at(&self, at: &[(RoomNid, Position)]) -> Result<Vec<RoomStateAt>> {
+        let (rooms, positions): (Vec<i64>, Vec<i64>) =
+            at.iter().map(|(room, pos)| (room.get(), pos.get())).unzip();
+        let rows: Vec<(i64, i64, i64, i64, i64)> = sqlx::query_as(
+            "SELECT a.room, a.pos, s.root, s.joined, s.invited
+             FROM unnest($1::bigint[], $2::bigint[]) AS a (room, pos)
+             CROSS JOIN LATERAL (SELECT root, joined, invited FROM room_state
+                                 WHERE room_nid = a.room AND pos <= a.pos ORDER BY pos DESC LIMIT 1) s",
+        )
+        .bind(rooms)
+        .bind(positions)
+        .fetch_all(self.db())
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|(room, at, root, joined, invited)| RoomStateAt {
+                room: RoomNid::new(room),
+                at: Position::new(at),
+                state: StateChange { root: Root::new(root), joined, invited },
+            })
+            .collect())
+    }
+
+    /// Those of `rooms` in which something happened in `(after, upto]`: an event, or a change of state.
+    ///
+    /// Served by the primary keys of `timeline` and `room_state`.
+    pub async fn changed_rooms(
+        &self,
+        rooms: &[RoomNid],
+        after: Position,
+        upto: Position,
+    ) -> Result<Vec<RoomNid>> {
+        let rooms: Vec<i64> = rooms.iter().map(|room| room.get()).collect();
+        let changed: Vec<i64> = sqlx::query_scalar(
+            "SELECT r.room FROM unnest($1::bigint[]) AS r (room)
+             WHERE EXISTS (SELECT FROM timeline t WHERE t.room_nid = r.room AND t.anchor > $2 AND t.anchor <= $3)
+                OR EXISTS (SELECT FROM room_state s WHERE s.room_nid = r.room AND s.pos > $2 AND s.pos <= $3)",
+        )
+        .bind(rooms)
+        .bind(after.get())
+        .bind(upto.get())
+        .fetch_all(self.db())
+        .await?;
+        Ok(changed.into_iter().map(RoomNid::new).collect())
     }
 
     /// State tree nodes, in no particular order. One that is missing was lost: the caller must not take the
