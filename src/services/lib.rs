@@ -9,5 +9,6 @@ pub mod log;
 pub mod profiles;
 pub mod push_rules;
 pub mod rooms;
+pub mod sync;
 
 pub use hearth_store::{StoreError, statements};

@@ -128,6 +128,11 @@ impl Log {
         self.inner.applier.register(cache);
     }
 
+    /// Adds a cache that the log keeps true, and returns the position after which it hears everything.
+    pub async fn register_from_here(&self, cache: Arc<dyn Apply>) -> Position {
+        self.inner.applier.register_from_here(cache).await
+    }
+
     /// Commits one proposal. Returns when it is committed and every cache of this process has applied it.
     pub async fn commit(&self, proposal: Proposal) -> Result<Committed, CommitError> {
         self.submit(proposal, None)?.wait().await

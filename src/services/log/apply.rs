@@ -39,6 +39,14 @@ impl Applier {
         self.caches.write().unwrap_or_else(PoisonError::into_inner).push(cache);
     }
 
+    /// Adds a cache between two entries: it hears everything after the position that comes back, and nothing
+    /// before.
+    pub(super) async fn register_from_here(&self, cache: Arc<dyn Apply>) -> Position {
+        let _turn = self.turn.lock().await;
+        self.register(cache);
+        self.applied()
+    }
+
     pub(super) fn applied(&self) -> Position {
         *self.applied.borrow()
     }

@@ -1,0 +1,152 @@
+//! Sync: one engine, and the encoders over it.
+//!
+//! The engine answers one question: *given a user, a device, a position and a view, what changed?* Nothing about
+//! a client is remembered between its requests: the same token gives the same answer again.
+//!
+//! What happened lately is in memory, kept true by the log; see [`memory`]. A sync whose token is recent makes no
+//! statement unless its user's memberships or account data changed.
+
+mod engine;
+mod heroes;
+mod judge;
+mod memory;
+mod plan;
+mod shown;
+mod state;
+mod stripped;
+mod timeline;
+mod unsigned;
+pub mod v2;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hearth_core::id::{Position, UserNid};
+use hearth_core::sync_filter::FilterDefinition;
+use hearth_store::StoreError;
+use quick_cache::sync::Cache;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+pub use self::engine::Reader;
+
+use self::engine::{Changes, Engine, View};
+use self::memory::Connection;
+use crate::filters::{FilterError, Filters};
+use crate::log::{Apply, Log};
+use crate::rooms::RoomReader;
+
+/// Filters kept in memory, read. They never change.
+const FILTERS: usize = 10_000;
+
+/// Why a sync has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// The token is ahead of everything that ever happened here.
+    #[error("this token was not given out by this server")]
+    UnknownToken,
+    /// There is no such filter, or it is none.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// The filter is malformed.
+    #[error(transparent)]
+    BadFilter(#[from] hearth_core::sync_filter::FilterError),
+    /// This process has not applied what is committed.
+    #[error("this process is behind the log")]
+    Behind,
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What syncing needs of the rest of the server.
+pub struct Parts {
+    /// Events and states of rooms.
+    pub reader: RoomReader,
+    /// The log.
+    pub log: Log,
+    /// The filters of users.
+    pub filters: Filters,
+}
+
+/// Sync. Cheap to clone.
+#[derive(Clone)]
+pub struct Sync {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Engine,
+    filters: Filters,
+    read_filters: Cache<(UserNid, String), Arc<FilterDefinition>>,
+    longest_wait: Duration,
+    stop: CancellationToken,
+}
+
+impl Sync {
+    /// Over a log. To be made after every other cache: it wakes, and whoever is woken must find the others told.
+    ///
+    /// Waiting syncs are answered when `stop` is cancelled; none waits longer than `longest_wait`.
+    pub async fn new(parts: Parts, longest_wait: Duration, stop: CancellationToken) -> Self {
+        let Parts { reader, log, filters } = parts;
+        let engine = Engine::new(reader, log.clone());
+        log.register(Arc::clone(&engine.heroes) as Arc<dyn Apply>);
+        let applied = log.register_from_here(Arc::clone(&engine.memory) as Arc<dyn Apply>).await;
+        engine.memory.begin(applied);
+        let read_filters = Cache::new(FILTERS);
+        Self { inner: Arc::new(Inner { engine, filters, read_filters, longest_wait, stop }) }
+    }
+
+    /// The filter that a client means: an inline definition, or the id of one it uploaded.
+    pub async fn filter(&self, user: UserNid, filter: &str) -> Result<Arc<FilterDefinition>, SyncError> {
+        if filter.starts_with('{') {
+            return Ok(Arc::new(FilterDefinition::parse(filter)?));
+        }
+        let key = (user, filter.to_owned());
+        if let Some(read) = self.inner.read_filters.get(&key) {
+            return Ok(read);
+        }
+        let read = Arc::new(FilterDefinition::parse(self.inner.filters.get(user, filter).await?)?);
+        self.inner.read_filters.insert(key, Arc::clone(&read));
+        Ok(read)
+    }
+
+    /// What changed for a reader: at once where something did or nothing may be waited for, and otherwise when
+    /// something does.
+    async fn wait(
+        &self,
+        reader: &Reader,
+        since: Option<Position>,
+        view: View<'_>,
+        timeout: Duration,
+    ) -> Result<Changes, SyncError> {
+        let engine = &self.inner.engine;
+        if let Some(since) = since {
+            if !engine.log.is_known(since).await? {
+                return Err(SyncError::UnknownToken);
+            }
+            engine.wait_applied(since).await?;
+        }
+        let deadline = Instant::now() + timeout.min(self.inner.longest_wait);
+        let mut connection = Connection::open(&engine.memory, reader.user);
+        let mut closed_before = None;
+        loop {
+            let changes = engine.changes(&mut connection, reader, since, view).await?;
+            let closed_before = *closed_before.get_or_insert(changes.sessions_closed);
+            let answer = since.is_none()
+                || view.full_state
+                || !changes.is_empty()
+                || changes.sessions_closed > closed_before;
+            if !answer && Instant::now() < deadline {
+                tokio::select! {
+                    () = connection.woken() => continue,
+                    () = tokio::time::sleep_until(deadline) => {}
+                    () = self.inner.stop.cancelled() => {}
+                }
+            }
+            // The token must not be ahead of what the rest of this process answers.
+            engine.wait_applied(changes.upto).await?;
+            return Ok(changes);
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! What changed for a reader since a position: the part that every kind of sync shares.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hearth_core::id::{Position, RoomNid, UserNid};
+use hearth_core::membership::Membership;
+use hearth_core::pdu::Pdu;
+use hearth_core::sync_filter::{Candidate, EventFilter, RoomFilter};
+use hearth_store::account_data::{AccountData, GLOBAL};
+use hearth_store::membership::MembershipAt;
+use hearth_store::room::Room;
+use hearth_store::{Store, StoreError};
+use quick_cache::sync::Cache;
+use ruma::{OwnedDeviceId, OwnedUserId, RoomId};
+
+use super::SyncError;
+use super::heroes::Heroes;
+use super::memory::{Concerned, Connection, Joined, Member, Memory, Sample};
+use super::plan::{Plan, Section, Span, is_wanted_first, plan};
+use super::state::Summary;
+use super::timeline::{Seen, Timeline};
+use crate::interned::Interned;
+use crate::log::Log;
+use crate::push_rules;
+use crate::rooms::RoomReader;
+use crate::rooms::events::Events;
+use crate::rooms::states::States;
+
+/// Rooms whose id and version are kept; they never change.
+const ROOMS: usize = 100_000;
+
+/// How often a user is read before a sync gives up: once, unless the log was missed or misunderstood meanwhile.
+const LOADS: usize = 3;
+
+/// How long this process may take to apply what is committed already. It takes milliseconds unless the process
+/// or the database is in trouble.
+const APPLY_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the engine stands on.
+pub(super) struct Engine {
+    pub(super) store: Store,
+    pub(super) log: Log,
+    pub(super) interned: Interned,
+    pub(super) events: Events,
+    pub(super) states: States,
+    pub(super) memory: Arc<Memory>,
+    pub(super) heroes: Arc<Heroes>,
+    pub(super) rooms: Cache<RoomNid, Arc<Room>>,
+}
+
+/// Who reads.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    /// The user.
+    pub user: UserNid,
+    /// Their id.
+    pub id: OwnedUserId,
+    /// The device, which alone is shown its transaction ids.
+    pub device: OwnedDeviceId,
+}
+
+/// What of a room's changes is wanted, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View<'a> {
+    /// Which rooms, and which events of them.
+    pub(super) rooms: &'a RoomFilter,
+    /// Which account data of the whole account.
+    pub(super) account_data: &'a EventFilter,
+    /// The most events of a timeline.
+    pub(super) limit: usize,
+    /// All state of all joined rooms, whatever is known already.
+    pub(super) full_state: bool,
+    /// State as of the end of the timeline, not of its start.
+    pub(super) state_at_end: bool,
+}
+
+/// What changed.
+#[derive(Debug)]
+pub(super) struct Changes {
+    /// As of here.
+    pub(super) upto: Position,
+    pub(super) rooms: Vec<RoomChanges>,
+    /// Of the whole account.
+    pub(super) account_data: Vec<AccountData>,
+    /// When a session of the user was last closed.
+    pub(super) sessions_closed: Position,
+}
+
+/// What changed in a room.
+#[derive(Debug)]
+pub(super) struct RoomChanges {
+    pub(super) plan: Plan,
+    pub(super) room: Arc<Room>,
+    pub(super) timeline: Timeline,
+    pub(super) state: Vec<Seen>,
+    pub(super) summary: Option<Summary>,
+    pub(super) account_data: Vec<AccountData>,
+    /// For those who are not in: what they are told of the room, each a JSON object.
+    pub(super) stripped: Vec<String>,
+}
+
+impl Changes {
+    pub(super) fn is_empty(&self) -> bool {
+        self.rooms.is_empty() && self.account_data.is_empty()
+    }
+}
+
+impl RoomChanges {
+    fn new(plan: Plan, room: Arc<Room>) -> Self {
+        Self {
+            timeline: Timeline::empty(plan.upto),
+            plan,
+            room,
+            state: Vec::new(),
+            summary: None,
+            account_data: Vec::new(),
+            stripped: Vec::new(),
+        }
+    }
+
+    /// Whether there is nothing to tell.
+    fn is_empty(&self) -> bool {
+        self.plan.section == Section::Join
+            && self.plan.since.is_some()
+            && self.timeline.is_empty()
+            && self.state.is_empty()
+            && self.summary.is_none()
+            && self.account_data.is_empty()
+    }
+}
+
+impl Engine {
+    pub(super) fn new(reader: RoomReader, log: Log) -> Self {
+        let RoomReader { store, interned, events, states, .. } = reader;
+        let memory = Arc::new(Memory::new());
+        let heroes = Arc::new(Heroes::new(store.clone()));
+        Self { store, log, interned, events, states, memory, heroes, rooms: Cache::new(ROOMS) }
+    }
+
+    /// Reads what a registered user is to their rooms, unless it is in memory.
+    pub(super) async fn load(&self, user: UserNid) -> Result<(), SyncError> {
+        if self.memory.is_loaded(user) {
+            return Ok(());
+        }
+        let rows = self.store.memberships_of(user).await?;
+        let account_data = self.store.account_data_changed(user).await?;
+        // What was read may be ahead of what this process has applied; memory must be of one position.
+        let newest = rows.iter().map(|row| row.pos).max().unwrap_or(Position::ZERO);
+        self.wait_applied(newest).await?;
+        self.memory.fill(user, &rows, account_data);
+        Ok(())
+    }
+
+    /// Waits until this process has applied what others may have seen already.
+    pub(super) async fn wait_applied(&self, pos: Position) -> Result<(), SyncError> {
+        let applied = self.log.wait_applied(pos);
+        tokio::time::timeout(APPLY_PATIENCE, applied).await.map_err(|_| SyncError::Behind)
+    }
+
+    /// What changed for a reader since a position, as of now.
+    ///
+    /// The connection is looked at first: what happens from then on wakes it.
+    pub(super) async fn changes(
+        &self,
+        connection: &mut Connection,
+        reader: &Reader,
+        since: Option<Position>,
+        view: View<'_>,
+    ) -> Result<Changes, SyncError> {
+        let sample = self.sample(connection, reader, since, view.full_state).await?;
+        let span = Span { since, upto: sample.upto };
+        let mut account_data = self.account_data(reader, span, &sample).await?;
+        let also = account_data.keys().copied().collect();
+        let plans = self.plans(reader, span, &sample, view, also).await?;
+        let mut rooms = self.wanted(plans, view).await?;
+        self.fill_timelines(reader, &mut rooms, view).await?;
+        self.fill_states(reader, &mut rooms, view).await?;
+        self.fill_stripped(reader, &mut rooms).await?;
+        for room in &mut rooms {
+            if matches!(room.plan.section, Section::Join | Section::Leave) {
+                let pieces = account_data.remove(&room.plan.room).unwrap_or_default();
+                room.account_data = pieces
+                    .into_iter()
+                    .filter(|piece| wants_piece(&view.rooms.account_data, piece, Some(&room.room.id)))
+                    .collect();
+            }
+        }
+        rooms.retain(|room| !room.is_empty());
+        let mut account_data = account_data.remove(&GLOBAL).unwrap_or_default();
+        account_data.retain(|piece| wants_piece(view.account_data, piece, None));
+        Ok(Changes { upto: sample.upto, rooms, account_data, sessions_closed: sample.sessions_closed })
+    }
+
+    async fn sample(
+        &self,
+        connection: &mut Connection,
+        reader: &Reader,
+        since: Option<Position>,
+        all_joined: bool,
+    ) -> Result<Sample, SyncError> {
+        for _ in 0..LOADS {
+            self.load(reader.user).await?;
+            connection.look();
+            let least = since.unwrap_or(Position::ZERO).max(self.log.applied());
+            if let Some(sample) = self.memory.sample(reader.user, since, least, all_joined) {
+                return Ok(sample);
+            }
+        }
+        Err(SyncError::Behind)
+    }
+
+    /// The account data that changed, by room.
+    async fn account_data(
+        &self,
+        reader: &Reader,
+        span: Span,
+        sample: &Sample,
+    ) -> Result<HashMap<RoomNid, Vec<AccountData>>, StoreError> {
+        let mut by_room: HashMap<RoomNid, Vec<AccountData>> = HashMap::new();
+        if sample.account_data {
+            let since = span.since.unwrap_or(Position::ZERO);
+            for piece in self.store.account_data_since(reader.user, since).await? {
+                // At a first sync there is nothing to take back.
+                if piece.content.is_some() || span.since.is_some() {
+                    by_room.entry(piece.room).or_default().push(piece);
+                }
+            }
+        }
+        if span.since.is_none() {
+            by_room.entry(GLOBAL).or_default().push(push_rules(reader));
+        }
+        Ok(by_room)
+    }
+
+    /// The plans of all rooms that a reader may have to hear of; `also` are rooms in which something changed
+    /// that is not in the timeline.
+    async fn plans(
+        &self,
+        reader: &Reader,
+        span: Span,
+        sample: &Sample,
+        view: View<'_>,
+        also: Vec<RoomNid>,
+    ) -> Result<Vec<Plan>, StoreError> {
+        let include_leave = view.rooms.include_leave;
+        let (mut plans, mut asked) = match &sample.rooms {
+            Concerned::All(all) => first_plans(all, span, include_leave),
+            Concerned::Since { moved, joined } => {
+                let since = span.since.unwrap_or(Position::ZERO);
+                let joined = self.changed(joined, span, view.full_state).await?;
+                let plans = joined.into_iter().map(|room| Plan::stayed(room, since, span.upto)).collect();
+                (plans, moved.clone())
+            }
+        };
+        let planned: HashSet<RoomNid> = plans.iter().map(|plan: &Plan| plan.room).collect();
+        asked.extend(also);
+        asked.retain(|room| *room != GLOBAL && !planned.contains(room));
+        asked.sort_unstable();
+        asked.dedup();
+        if !asked.is_empty() {
+            let rows = self.store.memberships_in(reader.user, &asked, span.upto).await?;
+            let of_rooms = rows.chunk_by(|a: &MembershipAt, b: &MembershipAt| a.room == b.room);
+            plans.extend(of_rooms.filter_map(|rows| plan(rows, span, include_leave)));
+        }
+        Ok(plans)
+    }
+
+    /// Of the rooms a reader stayed in, those to be looked at.
+    async fn changed(&self, joined: &Joined, span: Span, all: bool) -> Result<Vec<RoomNid>, StoreError> {
+        match joined {
+            Joined::Changed(rooms) => Ok(rooms.clone()),
+            Joined::All(rooms) if all || rooms.is_empty() => Ok(rooms.clone()),
+            Joined::All(rooms) => {
+                self.store.changed_rooms(rooms, span.since.unwrap_or(Position::ZERO), span.upto).await
+            }
+        }
+    }
+
+    /// The rooms of plans, but for those that the filter leaves out.
+    async fn wanted(&self, plans: Vec<Plan>, view: View<'_>) -> Result<Vec<RoomChanges>, StoreError> {
+        let missing: Vec<RoomNid> =
+            plans.iter().map(|plan| plan.room).filter(|room| self.rooms.get(room).is_none()).collect();
+        let mut read: HashMap<RoomNid, Arc<Room>> = HashMap::new();
+        if !missing.is_empty() {
+            for room in self.store.rooms(&missing).await? {
+                let room = Arc::new(room);
+                self.rooms.insert(room.nid, Arc::clone(&room));
+                read.insert(room.nid, room);
+            }
+        }
+        let mut wanted = Vec::with_capacity(plans.len());
+        for plan in plans {
+            let room = read.get(&plan.room).cloned().or_else(|| self.rooms.get(&plan.room));
+            let room = room.ok_or_else(|| StoreError::corrupt("room", plan.room))?;
+            if view.rooms.wants_room(&room.id) {
+                wanted.push(RoomChanges::new(plan, room));
+            }
+        }
+        Ok(wanted)
+    }
+}
+
+/// The plans of a first sync that need nothing more to be read, and the rooms whose plans do.
+fn first_plans(all: &[(RoomNid, Member)], span: Span, include_leave: bool) -> (Vec<Plan>, Vec<RoomNid>) {
+    let (mut plans, mut asked) = (Vec::new(), Vec::new());
+    for (room, member) in all.iter().filter(|(_, member)| is_wanted_first(member, include_leave)) {
+        if member.membership == Membership::Join {
+            plans.push(Plan::entered(*room, member.pos, span.upto));
+        } else {
+            asked.push(*room);
+        }
+    }
+    (plans, asked)
+}
+
+/// The push rules of a user, as account data.
+fn push_rules(reader: &Reader) -> AccountData {
+    let rules = serde_json::json!({ "global": push_rules::of(&reader.id) });
+    AccountData {
+        room: GLOBAL,
+        data_type: "m.push_rules".to_owned(),
+        content: Some(rules.to_string()),
+        pos: Position::ZERO,
+    }
+}
+
+/// Whether a filter lets a piece of account data through.
+fn wants_piece(filter: &EventFilter, piece: &AccountData, room: Option<&RoomId>) -> bool {
+    let candidate = Candidate { event_type: &piece.data_type, sender: None, room_id: room, content: None };
+    filter.matches(candidate)
+}
+
+/// What a filter looks at in an event.
+pub(super) fn candidate<'a>(event_type: &'a str, pdu: &'a Pdu) -> Candidate<'a> {
+    Candidate {
+        event_type,
+        sender: Some(pdu.sender()),
+        room_id: Some(pdu.room_id()),
+        content: Some(pdu.content()),
+    }
+}

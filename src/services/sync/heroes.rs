@@ -1,0 +1,66 @@
+//! The users whose names stand for a room that has none.
+
+use hearth_core::id::{RoomNid, UserNid};
+use hearth_core::membership::Membership;
+use hearth_store::{Store, StoreError};
+
+use crate::log::{Apply, Cache, Logged, What};
+
+/// How many heroes a room has.
+///
+/// > This should be the first 5 members of the room, ordered by stream ordering, which are joined or
+/// > invited.
+pub(super) const HEROES: usize = 5;
+
+/// One more than there are heroes, because nobody is their own.
+const KEPT: i64 = 6;
+
+/// Rooms whose heroes are kept in memory.
+const ROOMS: usize = 20_000;
+
+/// The heroes of rooms. Must be registered with the log.
+pub(super) struct Heroes {
+    store: Store,
+    cache: Cache<RoomNid, Vec<UserNid>>,
+}
+
+impl Heroes {
+    pub(super) fn new(store: Store) -> Self {
+        Self { store, cache: Cache::new(ROOMS) }
+    }
+
+    /// A room's heroes for a reader.
+    pub(super) async fn of(&self, room: RoomNid, reader: UserNid) -> Result<Vec<UserNid>, StoreError> {
+        let kept = self.cache.get(&room, || async move { self.first(room).await.map(Some) }).await?;
+        let others: Vec<UserNid> =
+            kept.iter().flat_map(|kept| kept.iter()).copied().filter(|user| *user != reader).collect();
+        if !others.is_empty() {
+            return Ok(others.into_iter().take(HEROES).collect());
+        }
+        // > If no joined or invited members exist, use those who left or were banned.
+        let gone = [Membership::Leave, Membership::Ban];
+        self.store.first_members(room, reader, &gone, KEPT - 1).await
+    }
+
+    async fn first(&self, room: RoomNid) -> Result<Vec<UserNid>, StoreError> {
+        self.store.heroes(room, NOBODY, KEPT).await
+    }
+}
+
+/// No user has this integer.
+const NOBODY: UserNid = UserNid::new(0);
+
+impl Apply for Heroes {
+    fn apply(&self, entry: &Logged) {
+        let Some(room) = entry.room else { return };
+        match &entry.what {
+            What::Event(event) if event.members.is_empty() => {}
+            What::Event(_) | What::Membership(_) | What::Unknown => self.cache.invalidate(&room),
+            What::Change(_) => {}
+        }
+    }
+
+    fn reset(&self) {
+        self.cache.clear();
+    }
+}

@@ -1,0 +1,270 @@
+//! What syncs need, in memory, kept true by the log: the newest entries of every room, and the connected users.
+
+mod recent;
+mod users;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hearth_core::id::{Position, RoomNid, UserNid};
+use hearth_core::membership::Membership;
+use hearth_store::event::StoredEvent;
+use hearth_store::log::{Change, MemberChange, NewEvent, StateChange};
+use hearth_store::membership::MembershipAt;
+use tokio::sync::watch;
+
+pub(super) use self::recent::Remembered;
+pub(super) use self::users::Member;
+
+use self::recent::Recent;
+use self::users::{Known, Users};
+use crate::log::{Apply, Logged, What};
+
+/// The memory of one process.
+pub(super) struct Memory(Mutex<Inner>);
+
+struct Inner {
+    /// The newest entry heard of; none after entries were missed.
+    told: Option<Position>,
+    recent: Recent,
+    users: Users,
+}
+
+/// What concerns a user, as of one position.
+#[derive(Debug)]
+pub(super) struct Sample {
+    /// That position.
+    pub(super) upto: Position,
+    /// What concerns them.
+    pub(super) rooms: Concerned,
+    /// Their account data changed.
+    pub(super) account_data: bool,
+    /// When a session of theirs was last closed.
+    pub(super) sessions_closed: Position,
+}
+
+/// The rooms that concern a user.
+#[derive(Debug)]
+pub(super) enum Concerned {
+    /// At a first sync: all they ever had to do with.
+    All(Vec<(RoomNid, Member)>),
+    /// Since a position.
+    Since {
+        /// Rooms in which their membership changed.
+        moved: Vec<RoomNid>,
+        /// Other rooms they are joined to.
+        joined: Joined,
+    },
+}
+
+/// Rooms that a user was joined to all the while.
+#[derive(Debug)]
+pub(super) enum Joined {
+    /// Those in which something happened.
+    Changed(Vec<RoomNid>),
+    /// All of them: memory does not reach back far enough to tell in which something happened.
+    All(Vec<RoomNid>),
+}
+
+impl Memory {
+    /// Remembers nothing.
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(Inner { told: None, recent: Recent::new(), users: Users::default() }))
+    }
+
+    /// Everything after `applied` will be heard.
+    pub(super) fn begin(&self, applied: Position) {
+        let mut inner = self.lock();
+        if inner.told.is_none() {
+            inner.told = Some(applied);
+            inner.recent.begin(applied);
+        }
+    }
+
+    /// Registers a poll of a user.
+    pub(super) fn enter(&self, user: UserNid) -> watch::Receiver<Position> {
+        self.lock().users.enter(user)
+    }
+
+    /// Ends a poll of a user.
+    pub(super) fn leave(&self, user: UserNid) {
+        self.lock().users.leave(user);
+    }
+
+    /// Whether a registered user's past was read.
+    pub(super) fn is_loaded(&self, user: UserNid) -> bool {
+        self.lock().users.loaded(user).is_some()
+    }
+
+    /// Adds a registered user's past.
+    pub(super) fn fill(&self, user: UserNid, rows: &[MembershipAt], account_data: Position) {
+        self.lock().users.fill(user, rows, account_data);
+    }
+
+    /// What concerns a registered user since a position, or at all; none where their past must be read first.
+    ///
+    /// `least` is a position that the log has reached. With `all_joined`, rooms without changes are named too.
+    pub(super) fn sample(
+        &self,
+        user: UserNid,
+        since: Option<Position>,
+        least: Position,
+        all_joined: bool,
+    ) -> Option<Sample> {
+        let inner = self.lock();
+        let known = inner.users.loaded(user)?;
+        let rooms = match since {
+            None => Concerned::All(known.rooms().iter().map(|(room, member)| (*room, *member)).collect()),
+            Some(since) => {
+                let moved = known.moved_after(since).collect();
+                Concerned::Since { moved, joined: inner.joined_since(known, since, all_joined) }
+            }
+        };
+        Some(Sample {
+            upto: inner.told.unwrap_or(least).max(least),
+            rooms,
+            account_data: since.is_none_or(|since| known.account_data() > since),
+            sessions_closed: known.sessions_closed(),
+        })
+    }
+
+    /// At most `limit` events of a room in `(after, upto]`, as far as they are remembered.
+    pub(super) fn history(
+        &self,
+        room: RoomNid,
+        (after, upto): (Position, Position),
+        limit: usize,
+    ) -> Remembered {
+        self.lock().recent.history(room, after, upto, limit)
+    }
+
+    /// The state that was current in a room at a position, where it is remembered.
+    pub(super) fn state_at(&self, room: RoomNid, pos: Position) -> Option<StateChange> {
+        self.lock().recent.state_at(room, pos)
+    }
+
+    /// Takes note of a state that was read.
+    pub(super) fn learn_state(&self, room: RoomNid, pos: Position, state: StateChange) {
+        self.lock().recent.learn_state(room, pos, state);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing in here panics half-way through a change.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// The rooms that a user was joined to since before `since`.
+    fn joined_since(&self, known: &Known, since: Position, all: bool) -> Joined {
+        let stays = |room: &RoomNid| {
+            known
+                .rooms()
+                .get(room)
+                .is_some_and(|member| member.membership == Membership::Join && member.pos <= since)
+        };
+        if all || !self.recent.covers(since) {
+            return Joined::All(known.rooms().keys().copied().filter(stays).collect());
+        }
+        if self.recent.count_after(since) > known.rooms().len() {
+            let changed = known.rooms().keys().copied().filter(|room| self.recent.changed(*room, since));
+            return Joined::Changed(changed.filter(stays).collect());
+        }
+        let mut changed: Vec<RoomNid> = self.recent.rooms_after(since).filter(stays).collect();
+        changed.sort_unstable();
+        changed.dedup();
+        Joined::Changed(changed)
+    }
+
+    fn event(&mut self, pos: Position, event: &NewEvent) {
+        let stored = StoredEvent::appended(event, pos);
+        self.recent.push(event.room, stored, event.state);
+        if let Some(target) = event.redacts.as_ref().and_then(|redacts| redacts.applies_to) {
+            self.recent.redact(event.room, target, event.nid);
+        }
+        self.users.wake_room(event.room, pos);
+        for change in &event.members {
+            self.member(pos, event.room, change);
+        }
+    }
+
+    fn member(&mut self, pos: Position, room: RoomNid, change: &MemberChange) {
+        let member = Member { pos, membership: change.membership, forgotten: change.forgotten };
+        self.users.set(change.user, room, member);
+        self.users.wake(change.user, pos);
+    }
+
+    fn change(&mut self, pos: Position, change: &Change) {
+        match change {
+            Change::SetAccountData { user, .. } | Change::SetTag { user, .. } => {
+                self.users.account_data_changed(*user, pos);
+            }
+            Change::CloseSession { user, .. } => self.users.session_closed(*user, pos),
+            _ => {}
+        }
+    }
+}
+
+impl Apply for Memory {
+    fn apply(&self, entry: &Logged) {
+        let mut inner = self.lock();
+        inner.told = Some(entry.pos);
+        match &entry.what {
+            What::Event(event) => inner.event(entry.pos, event),
+            What::Membership(change) => {
+                if let Some(room) = entry.room {
+                    inner.member(entry.pos, room, change);
+                }
+            }
+            What::Change(change) => inner.change(entry.pos, change),
+            What::Unknown => {
+                if let Some(room) = entry.room {
+                    inner.recent.forget(room, entry.pos);
+                    inner.users.wake_room(room, entry.pos);
+                }
+                if let Some(user) = entry.subject {
+                    inner.users.forget(user, entry.pos);
+                }
+            }
+        }
+    }
+
+    fn reset(&self) {
+        let mut inner = self.lock();
+        inner.told = None;
+        inner.recent.clear();
+        inner.users.forget_all();
+    }
+}
+
+/// A poll's place among the connected: as long as it lives, its user is kept true and woken.
+pub(super) struct Connection {
+    memory: Arc<Memory>,
+    user: UserNid,
+    woken: watch::Receiver<Position>,
+}
+
+impl Connection {
+    /// Registers a poll of `user`.
+    pub(super) fn open(memory: &Arc<Memory>, user: UserNid) -> Self {
+        Self { woken: memory.enter(user), memory: Arc::clone(memory), user }
+    }
+
+    /// What woke it so far is about to be looked at.
+    pub(super) fn look(&mut self) {
+        self.woken.borrow_and_update();
+    }
+
+    /// Waits until something concerns the user that was not looked at.
+    pub(super) async fn woken(&mut self) {
+        if self.woken.changed().await.is_err() {
+            // The memory dropped the user, which it does only after the last connection's end.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.memory.leave(self.user);
+    }
+}

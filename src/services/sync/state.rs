@@ -1,0 +1,275 @@
+//! The state of rooms beside their timelines, and what sums a room up.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use hearth_core::id::{EventNid, Position, RoomNid, Root, StateKeyNid};
+use hearth_core::membership::Membership;
+use hearth_store::StoreError;
+use hearth_store::event::StoredEvent;
+use hearth_store::log::StateChange;
+use ruma::OwnedUserId;
+
+use super::engine::{Engine, Reader, RoomChanges, View, candidate};
+use super::plan::{Plan, Section};
+use super::shown::Shown;
+use super::timeline::{Seen, Timeline};
+
+/// What sums up a room for those in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Summary {
+    /// Whose names stand for the room, where it has no name.
+    pub(super) heroes: Option<Vec<OwnedUserId>>,
+    /// How many are joined.
+    pub(super) joined: i64,
+    /// How many are invited.
+    pub(super) invited: i64,
+}
+
+/// The state at both ends of a window.
+#[derive(Clone, Copy, Debug)]
+struct Ends {
+    /// What the reader knows; nothing, if none.
+    known: Option<StateChange>,
+    end: StateChange,
+}
+
+/// What stands where.
+type Entries = HashMap<StateKeyNid, EventNid>;
+
+/// The state keys of members among some.
+struct Members(HashSet<StateKeyNid>);
+
+const MEMBER: &str = "m.room.member";
+
+impl Engine {
+    /// Works out state and summary of rooms whose timelines are there.
+    pub(super) async fn fill_states(
+        &self,
+        reader: &Reader,
+        rooms: &mut [RoomChanges],
+        view: View<'_>,
+    ) -> Result<(), StoreError> {
+        let ends = self.ends(rooms).await?;
+        let mut wanted: Vec<Vec<EventNid>> = Vec::with_capacity(rooms.len());
+        for room in rooms.iter_mut() {
+            let Some(ends) = ends.get(&room.plan.room) else {
+                wanted.push(Vec::new());
+                continue;
+            };
+            let summary = self.summary(reader, room, *ends).await?;
+            let entries = self.entries(reader, room, *ends, (view, summary.as_ref())).await?;
+            room.summary = summary.filter(|_| room.plan.section == Section::Join);
+            wanted.push(entries.into_values().collect());
+        }
+        let nids: Vec<EventNid> = wanted.iter().flatten().copied().collect();
+        let mut events = self.events.get_many(&nids).await?.into_iter();
+        for (room, wanted) in rooms.iter_mut().zip(wanted) {
+            let state: Vec<Arc<StoredEvent>> = events.by_ref().take(wanted.len()).collect();
+            room.state = self.shown_state(&room.plan, state, view).await?;
+        }
+        Ok(())
+    }
+
+    /// The states at the ends of the windows: from memory where it has them, all others in one statement.
+    async fn ends(&self, rooms: &[RoomChanges]) -> Result<HashMap<RoomNid, Ends>, StoreError> {
+        let inside = |room: &&RoomChanges| {
+            matches!(room.plan.section, Section::Join | Section::Leave) && !room.plan.outsider
+        };
+        let places: Vec<(RoomNid, Position)> = rooms
+            .iter()
+            .filter(inside)
+            .flat_map(|room| {
+                room.plan.since.into_iter().chain([room.plan.upto]).map(|at| (room.plan.room, at))
+            })
+            .collect();
+        let states = self.states_at(&places).await?;
+        let mut ends = HashMap::with_capacity(rooms.len());
+        for room in rooms.iter().filter(inside) {
+            let plan = &room.plan;
+            let known = plan.since.and_then(|since| states.get(&(plan.room, since)).copied());
+            // A room without state is one whose history was deleted: there is nothing to tell of it.
+            if let Some(end) = states.get(&(plan.room, plan.upto)) {
+                ends.insert(plan.room, Ends { known, end: *end });
+            }
+        }
+        Ok(ends)
+    }
+
+    /// The states that were current in rooms at positions.
+    pub(super) async fn states_at(
+        &self,
+        places: &[(RoomNid, Position)],
+    ) -> Result<HashMap<(RoomNid, Position), StateChange>, StoreError> {
+        let mut states = HashMap::with_capacity(places.len());
+        let mut missing = Vec::new();
+        for (room, pos) in places {
+            match self.memory.state_at(*room, *pos) {
+                Some(state) => drop(states.insert((*room, *pos), state)),
+                None => missing.push((*room, *pos)),
+            }
+        }
+        if !missing.is_empty() {
+            for read in self.store.room_states_at(&missing).await? {
+                self.memory.learn_state(read.room, read.at, read.state);
+                states.insert((read.room, read.at), read.state);
+            }
+        }
+        Ok(states)
+    }
+
+    /// What of a room's state its reader must be told.
+    async fn entries(
+        &self,
+        reader: &Reader,
+        room: &RoomChanges,
+        ends: Ends,
+        (view, summary): (View<'_>, Option<&Summary>),
+    ) -> Result<Entries, StoreError> {
+        let end = ends.end.root;
+        let start = if view.state_at_end { end } else { start(&room.timeline).unwrap_or(end) };
+        let known = ends.known.filter(|_| !view.full_state || room.plan.section != Section::Join);
+        let mut entries = match known {
+            Some(known) => self.difference(known.root, start).await?,
+            None => self.whole(start).await?,
+        };
+        let lazy = view.rooms.state.lazy_load_members;
+        if lazy {
+            let needed = self.needed_members(reader, room, summary, known.is_none()).await?;
+            if known.is_none() {
+                let members = self.members_among(entries.keys().copied().collect()).await?;
+                entries.retain(|key, _| needed.contains(key) || !members.0.contains(key));
+            } else {
+                self.add(&mut entries, start, &needed).await?;
+            }
+        }
+        // What the timeline does not lead to: a resolution changed it, or the filter hides what did.
+        let told: HashSet<EventNid> = room.timeline.events.iter().map(|seen| seen.shown.event.nid).collect();
+        let rest = self.difference(start, end).await?;
+        entries.extend(rest.into_iter().filter(|(_, event)| !told.contains(event)));
+        Ok(entries)
+    }
+
+    async fn whole(&self, root: Root) -> Result<Entries, StoreError> {
+        let entries = self.states.entries(root).await?;
+        Ok(entries.into_iter().map(|entry| (entry.key, entry.event)).collect())
+    }
+
+    /// What changed from one state to another, but for what is gone.
+    async fn difference(&self, from: Root, to: Root) -> Result<Entries, StoreError> {
+        if from == to {
+            return Ok(Entries::new());
+        }
+        let changes = self.states.diff(from, to).await?;
+        Ok(changes.into_iter().filter_map(|change| Some((change.key, change.after?))).collect())
+    }
+
+    /// The members that a client which loads them lazily must be told of all the same: those who sent what is
+    /// in the timeline; with the whole state also the reader and those who give the room its name.
+    async fn needed_members(
+        &self,
+        reader: &Reader,
+        room: &RoomChanges,
+        summary: Option<&Summary>,
+        whole: bool,
+    ) -> Result<HashSet<StateKeyNid>, StoreError> {
+        let mut users: HashSet<&str> =
+            room.timeline.events.iter().map(|seen| seen.shown.event.pdu.sender().as_str()).collect();
+        if whole {
+            users.insert(reader.id.as_str());
+        }
+        let heroes = summary.and_then(|summary| summary.heroes.as_ref());
+        users.extend(heroes.into_iter().flatten().map(|hero| hero.as_str()));
+        let mut keys = HashSet::with_capacity(users.len());
+        for user in users {
+            keys.extend(self.key(MEMBER, user).await?);
+        }
+        Ok(keys)
+    }
+
+    /// Adds what stands at some keys, unless there is something newer.
+    async fn add(
+        &self,
+        entries: &mut Entries,
+        root: Root,
+        keys: &HashSet<StateKeyNid>,
+    ) -> Result<(), StoreError> {
+        let keys: Vec<StateKeyNid> = keys.iter().copied().filter(|key| !entries.contains_key(key)).collect();
+        let found = self.states.get_many(root, &keys).await?;
+        entries.extend(keys.into_iter().zip(found).filter_map(|(key, event)| Some((key, event?))));
+        Ok(())
+    }
+
+    async fn members_among(&self, keys: Vec<StateKeyNid>) -> Result<Members, StoreError> {
+        let names = self.interned.state_key_names(&keys).await?;
+        let members = keys.into_iter().zip(names).filter(|(_, name)| name.event_type == MEMBER);
+        Ok(Members(members.map(|(key, _)| key).collect()))
+    }
+
+    /// State events as the reader sees them, in the order in which they came.
+    async fn shown_state(
+        &self,
+        plan: &Plan,
+        mut events: Vec<Arc<StoredEvent>>,
+        view: View<'_>,
+    ) -> Result<Vec<Seen>, StoreError> {
+        let filter = &view.rooms.state;
+        events.retain(|event| filter.matches(candidate(&event.pdu.event_type().to_string(), &event.pdu)));
+        events.sort_unstable_by_key(|event| (event.place, event.nid));
+        let mut state = Vec::with_capacity(events.len());
+        for event in events {
+            let shown = Arc::new(Shown::new(event));
+            let membership = plan.is_in(shown.pos()).then_some(Membership::Join);
+            let mut seen = Seen::new(shown, membership);
+            self.explain_redaction(&mut seen).await?;
+            state.push(seen);
+        }
+        Ok(state)
+    }
+
+    /// The summary of a room, where it is new or its members changed.
+    async fn summary(
+        &self,
+        reader: &Reader,
+        room: &RoomChanges,
+        ends: Ends,
+    ) -> Result<Option<Summary>, StoreError> {
+        if let Some(known) = ends.known {
+            let changed: Vec<StateKeyNid> =
+                self.difference(known.root, ends.end.root).await?.into_keys().collect();
+            if changed.is_empty() || self.members_among(changed).await?.0.is_empty() {
+                return Ok(None);
+            }
+        }
+        let mut heroes = None;
+        if !self.is_named(ends.end.root).await? {
+            let users = self.heroes.of(room.plan.room, reader.user).await?;
+            heroes = Some(self.interned.user_ids(&users).await?);
+        }
+        Ok(Some(Summary { heroes, joined: ends.end.joined, invited: ends.end.invited }))
+    }
+
+    /// Whether a room has a name or an alias to be called by.
+    async fn is_named(&self, root: Root) -> Result<bool, StoreError> {
+        for (event_type, field) in [("m.room.name", "name"), ("m.room.canonical_alias", "alias")] {
+            if let Some(nid) = self.at(root, event_type, "").await? {
+                let event = self.events.get(nid).await?;
+                if event.redacted_by.is_none() && has_text(&event, field) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// The state at the start of a timeline that has one.
+fn start(timeline: &Timeline) -> Option<Root> {
+    timeline.events.first()?.shown.event.root_before
+}
+
+/// Whether a field of an event's content is a text that says something.
+fn has_text(event: &StoredEvent, field: &str) -> bool {
+    let content: serde_json::Value = serde_json::from_str(event.pdu.content().get()).unwrap_or_default();
+    content.get(field).and_then(serde_json::Value::as_str).is_some_and(|text| !text.is_empty())
+}

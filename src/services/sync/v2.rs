@@ -1,0 +1,115 @@
+//! Sync v2: `GET /_matrix/client/v3/sync`.
+
+mod json;
+mod rooms;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hearth_core::id::Position;
+use hearth_core::sync_filter::FilterDefinition;
+use hearth_core::token::SyncToken;
+use hearth_store::account_data::AccountData;
+
+use self::json::Json;
+use self::rooms::Encoder;
+use super::engine::{Changes, Reader, View};
+use super::{Sync, SyncError};
+use crate::clock;
+
+/// The most events of one timeline, whatever the client asks for.
+const MAX_TIMELINE: u32 = 100;
+
+/// The events of one timeline where the client does not say.
+const DEFAULT_TIMELINE: u32 = 10;
+
+/// About what a changed room adds to a response.
+const ROOM_BYTES: usize = 2048;
+
+/// Where a room's state goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StateSection {
+    /// Into `state`, as of the start of the timeline.
+    #[default]
+    Before,
+    /// Into `state_after`, as of its end.
+    After,
+    /// The same under the name it had before it became stable.
+    UnstableAfter,
+}
+
+/// A sync request.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The token of the last response; none at the first.
+    pub since: Option<SyncToken>,
+    /// What is wanted.
+    pub filter: Arc<FilterDefinition>,
+    /// All state of all joined rooms.
+    pub full_state: bool,
+    /// Which state.
+    pub state: StateSection,
+    /// How long to wait for news.
+    pub timeout: Duration,
+}
+
+/// The filter of who named none.
+#[must_use]
+pub fn no_filter() -> Arc<FilterDefinition> {
+    Arc::default()
+}
+
+impl Sync {
+    /// Answers a request, at once or when there is something to tell: the response's JSON.
+    pub async fn v2(&self, reader: &Reader, request: &Request) -> Result<String, SyncError> {
+        let filter = &request.filter;
+        let asked = filter.room.timeline.limit.unwrap_or(DEFAULT_TIMELINE).min(MAX_TIMELINE);
+        let view = View {
+            rooms: &filter.room,
+            account_data: &filter.account_data,
+            limit: usize::try_from(asked).unwrap_or_default(),
+            full_state: request.full_state,
+            state_at_end: request.state != StateSection::Before,
+        };
+        let since = request.since.map(|SyncToken(pos)| pos);
+        let changes = self.wait(reader, since, view, request.timeout).await?;
+        encode(&changes, reader, request)
+    }
+}
+
+fn encode(changes: &Changes, reader: &Reader, request: &Request) -> Result<String, SyncError> {
+    let mut json = Json::with_capacity(256 + changes.rooms.len() * ROOM_BYTES);
+    let encoder = Encoder { reader, request, now_ms: clock::now_ms() };
+    json.object(|json| {
+        json.key("next_batch").string(&next_batch(changes.upto));
+        if !changes.account_data.is_empty() {
+            json.key("account_data");
+            account_data(json, &changes.account_data)?;
+        }
+        if !changes.rooms.is_empty() {
+            json.key("rooms");
+            encoder.rooms(json, &changes.rooms)?;
+        }
+        Ok(())
+    })?;
+    Ok(json.into_text())
+}
+
+fn next_batch(upto: Position) -> String {
+    SyncToken(upto).to_string()
+}
+
+/// Writes account data; what was deleted is an empty object.
+fn account_data(json: &mut Json, pieces: &[AccountData]) -> Result<(), SyncError> {
+    json.object(|json| {
+        json.key("events").array(|json| {
+            pieces.iter().try_for_each(|piece| {
+                json.object(|json| {
+                    json.key("type").string(&piece.data_type);
+                    json.key("content").raw(piece.content.as_deref().unwrap_or("{}"));
+                    Ok(())
+                })
+            })
+        })
+    })
+}
