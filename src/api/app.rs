@@ -11,6 +11,7 @@ use hearth_services::filters::Filters;
 use hearth_services::log::Log;
 use hearth_services::profiles::Profiles;
 use hearth_services::rooms::{Directory, Rooms};
+use hearth_services::sync::Sync;
 use ipnet::IpNet;
 use ruma::OwnedServerName;
 use ruma::api::client::discovery::discover_support;
@@ -36,6 +37,8 @@ pub struct Services {
     pub rooms: Rooms,
     /// The public directory.
     pub directory: Directory,
+    /// Sync.
+    pub sync: Sync,
     /// Rate limits.
     pub limits: RateLimits,
     /// Whether requests are welcome.

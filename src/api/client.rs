@@ -14,6 +14,7 @@ mod room_events;
 mod room_state;
 mod send;
 mod session;
+mod sync;
 mod tags;
 mod uia_fallback;
 mod versions;
@@ -38,6 +39,7 @@ pub(crate) fn routes() -> Vec<Route> {
         room_state::routes(),
         send::routes(),
         session::routes(),
+        sync::routes(),
         tags::routes(),
         uia_fallback::routes(),
         versions::routes(),

@@ -15,6 +15,7 @@ use hearth_services::filters::FilterError;
 use hearth_services::log::CommitError;
 use hearth_services::profiles::ProfileError;
 use hearth_services::rooms::RoomError;
+use hearth_services::sync::SyncError;
 use http::StatusCode;
 use ruma::api::OutgoingResponse;
 use ruma::api::client::uiaa::{AuthFlow, AuthType, UiaaInfo, UiaaResponse};
@@ -306,6 +307,23 @@ impl From<RoomError> for Error {
             }
             RoomError::Commit(error) => error.into(),
             RoomError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<SyncError> for Error {
+    fn from(error: SyncError) -> Self {
+        match error {
+            SyncError::UnknownToken => Self::bad_request(
+                ErrorKind::InvalidParam,
+                "This server did not give out this token: sync again without one.",
+            ),
+            SyncError::BadFilter(why) => {
+                Self::bad_request(ErrorKind::BadJson, format!("This is not a filter: {why}."))
+            }
+            SyncError::Behind => Self(Box::new(Kind::Unavailable(Box::new(error)))),
+            SyncError::Filter(error) => error.into(),
+            SyncError::Store(error) => error.into(),
         }
     }
 }

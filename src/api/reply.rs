@@ -29,6 +29,11 @@ impl Json {
         Self { status: StatusCode::OK, body: Ok(json.as_bytes().to_vec()) }
     }
 
+    /// A document that was written already.
+    pub(crate) fn written(json: String) -> Self {
+        Self { status: StatusCode::OK, body: Ok(json.into_bytes()) }
+    }
+
     pub(crate) fn with_status(self, status: StatusCode) -> Self {
         Self { status, ..self }
     }

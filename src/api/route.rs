@@ -71,6 +71,12 @@ impl Route {
         self
     }
 
+    /// Lets it take so much longer than others.
+    pub(crate) fn extra_time(mut self, time: Duration) -> Self {
+        self.policy.extra_time = time;
+        self
+    }
+
     /// Lets its body have at most so many bytes.
     pub(crate) fn body_limit(mut self, bytes: usize) -> Self {
         self.policy.body_limit = bytes;

@@ -9,13 +9,14 @@ use hearth_services::accounts::uia::Uia;
 use hearth_services::filters::Filters;
 use hearth_services::profiles::Profiles;
 use hearth_services::rooms::{Directory, RoomReader, Rooms};
+use hearth_services::sync::{Parts, Sync};
 use ruma::api::client::discovery::discover_support::{Contact, ContactRole};
 
 use super::foundation::Foundation;
 use crate::config::Config;
 
 /// Everything that HTTP serves, over the foundation; its caches are registered with the log.
-pub(super) fn compose(
+pub(super) async fn compose(
     config: &Config,
     foundation: &Foundation,
     key: SigningKey,
@@ -26,15 +27,22 @@ pub(super) fn compose(
     let profiles = Profiles::new(store(), log.clone(), interned.clone(), config.server_name.clone());
     let reader = RoomReader::new(store(), interned.clone(), log);
     let rooms = Rooms::new(reader, log.clone(), Arc::new(key), profiles.clone());
+    let account_data = AccountData::new(store(), log.clone(), interned.clone());
+    let filters = Filters::new(store());
+    let directory = Directory::new(rooms.clone(), log.clone());
+    // Last, because it wakes those whom the caches before it must have heard for.
+    let parts = Parts { reader: rooms.reader().clone(), log: log.clone(), filters: filters.clone() };
+    let sync = Sync::new(parts, config.sync_max_timeout, foundation.stages.draining.clone()).await;
     App::new(Services {
         log: log.clone(),
         accounts: accounts.clone(),
         uia: Uia::new(store(), policy.clone()),
-        account_data: AccountData::new(store(), log.clone(), interned.clone()),
-        filters: Filters::new(store()),
+        account_data,
+        filters,
         profiles,
-        directory: Directory::new(rooms.clone(), log.clone()),
+        directory,
         rooms,
+        sync,
         limits: RateLimits::new(config.limits_enabled),
         readiness,
         settings: settings(config),
