@@ -68,7 +68,9 @@ where
 }
 
 fn parse<T: IncomingRequest>(parts: &Parts, arguments: &[String], body: &Bytes) -> Result<T> {
-    let request = http::Request::from_parts(parts.clone(), &body[..]);
+    // ruma takes an empty body for an empty object, but for the few requests that it reads by hand.
+    let given = if body.is_empty() && parts.method == http::Method::POST { b"{}" } else { &body[..] };
+    let request = http::Request::from_parts(parts.clone(), given);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     T::try_from_http_request_inner(request, &arguments).map_err(|error| match error {
         DeserializationError::Json(error) => bad_body(&error, body),

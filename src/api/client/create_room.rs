@@ -45,7 +45,7 @@ async fn create(app: App, Ruma { request, caller }: Ruma<Request>) -> Result<Res
         version,
         creation_content: object(request.creation_content.as_ref().map(Raw::json), "creation_content")?
             .unwrap_or_default(),
-        preset: preset(&request),
+        preset: preset(&request)?,
         published: request.visibility == Visibility::Public,
         power_levels: object(
             request.power_level_content_override.as_ref().map(Raw::json),
@@ -80,11 +80,15 @@ fn version(request: &Request) -> Result<&'static RoomVersion> {
     })
 }
 
-fn preset(request: &Request) -> RoomPreset {
-    request.preset.clone().unwrap_or(match request.visibility {
+fn preset(request: &Request) -> Result<RoomPreset> {
+    let by_visibility = match request.visibility {
         Visibility::Public => RoomPreset::PublicChat,
-        _ => RoomPreset::PrivateChat,
-    })
+        Visibility::Private => RoomPreset::PrivateChat,
+        _ => {
+            return Err(Error::bad_request(ErrorKind::BadJson, "The visibility is either public or private."));
+        }
+    };
+    Ok(request.preset.clone().unwrap_or(by_visibility))
 }
 
 fn object(json: Option<&RawValue>, name: &str) -> Result<Option<CanonicalJsonObject>> {
