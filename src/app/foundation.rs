@@ -23,6 +23,9 @@ use crate::supervisor::Supervisor;
 /// The id under which clients remember that the terms were agreed to.
 const TERMS: &str = "terms_of_service";
 
+/// A command does one thing after the other.
+const COMMAND_CONNECTIONS: u32 = 2;
+
 /// What the database is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -52,7 +55,10 @@ impl Foundation {
     /// Opens the database and the log. Nothing moves before [`Foundation::begin`], so that caches can be
     /// registered with the log.
     pub(crate) async fn open(config: &Config, role: Role) -> Result<Self, Failure> {
-        let settings = pool(config);
+        let mut settings = pool(config);
+        if role == Role::Command {
+            settings.size = settings.size.min(COMMAND_CONNECTIONS);
+        }
         let database = match role {
             Role::Server => Database::open(source(config)?, &settings).await?,
             Role::Command => Database::open_for_command(source(config)?, &settings).await?,

@@ -94,7 +94,7 @@ settings! {
     "Where the server keeps what it stores outside PostgreSQL, and the private PostgreSQL itself."
 
     listen: Vec<Listen>, "listen" = "127.0.0.1:8008";
-    "Where to listen for HTTP: addresses, IPv6 ones in brackets, or unix:/path/of/a.socket."
+    "Where to listen for HTTP: addresses, IPv6 ones in brackets, or unix:/path/of/a.socket. [::] is IPv4 too."
 
     public_url: Option<WebAddress>, "public_url" = "";
     "Where clients reach this server from outside, told to them by /.well-known/matrix/client."

@@ -19,6 +19,9 @@ pub(super) const ROLE: &str = "hearth";
 /// The database; every cluster has it from the start.
 pub(super) const DATABASE: &str = "postgres";
 
+/// What a database is called while it is made; the process id follows.
+const UNFINISHED: &str = "pgdata.new-";
+
 /// A log longer than this is set aside at the next start, so that at most two such are kept.
 const LONGEST_LOG: u64 = 16 << 20;
 
@@ -53,11 +56,9 @@ impl Cluster {
             pgdata.display(),
             self.programs.major
         );
-        let new = self.home.dir.join("pgdata.new");
-        match fs::remove_dir_all(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).doing("remove", &new),
-            _ => {}
-        }
+        self.remove_unfinished();
+        // A name of our own: the initdb of a server that was killed a moment ago may still be cleaning up its own.
+        let new = self.home.dir.join(format!("{UNFINISHED}{}", std::process::id()));
         DirBuilder::new().mode(0o700).create(&new).doing("create the directory", &new)?;
         home::give(&new, &self.launcher.account)?;
         let mut initdb = self.launcher.exec(&self.programs.path("initdb"));
@@ -67,6 +68,16 @@ impl Cluster {
         fs::rename(&new, &pgdata).doing("rename", &new)?;
         home::sync_dir(&self.home.dir)?;
         self.home.dir.parent().map_or(Ok(()), home::sync_dir)
+    }
+
+    /// Removes databases that were never finished, as far as that can be done now.
+    fn remove_unfinished(&self) {
+        for entry in fs::read_dir(&self.home.dir).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+                // One that is still being written to is removed at the next first start, or by its writer.
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
     }
 
     /// Ends and removes what an earlier run left behind. We hold the lock, so nobody else uses these processes.
