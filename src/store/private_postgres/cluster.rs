@@ -1,5 +1,6 @@
 //! Makes the database, and says how it is run.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::DirBuilderExt;
@@ -192,10 +193,12 @@ const SETTINGS: [(&str, &str); 21] = [
     ("log_checkpoints", "off"),
 ];
 
-/// Maps the server's user, and the one that runs the database, to the role.
+/// Maps the server's user, the one that runs the database, and root to the role: root's commands join the
+/// database of an ordinary user's server.
 fn ident(ours: &Account, other: &Account) -> String {
-    let line = |account: &Account| format!("hearth \"{}\" {ROLE}\n", account.name);
-    if other == ours { line(ours) } else { line(ours) + &line(other) }
+    let names = BTreeSet::from([&*ours.name, &*other.name, "root"]);
+    let lines: Vec<String> = names.into_iter().map(|name| format!("hearth \"{name}\" {ROLE}\n")).collect();
+    lines.concat()
 }
 
 fn run(program: &'static str, command: &mut Command) -> Result<(), PrivatePostgresError> {
@@ -213,10 +216,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_users_of_the_database_are_mapped_to_its_role() {
-        let [root, postgres] =
-            [(0, "root"), (101, "postgres")].map(|(uid, name)| Account { uid, gid: uid, name: name.into() });
-        assert_eq!(ident(&root, &postgres), "hearth \"root\" hearth\nhearth \"postgres\" hearth\n");
-        assert_eq!(ident(&postgres, &postgres), "hearth \"postgres\" hearth\n");
+    fn the_users_of_the_database_are_mapped_to_its_role() {
+        let [ours, postgres] =
+            [(1000, "me"), (101, "postgres")].map(|(uid, name)| Account { uid, gid: uid, name: name.into() });
+        assert_eq!(
+            ident(&ours, &postgres),
+            "hearth \"me\" hearth\nhearth \"postgres\" hearth\nhearth \"root\" hearth\n"
+        );
+        assert_eq!(ident(&ours, &ours), "hearth \"me\" hearth\nhearth \"root\" hearth\n");
     }
 }
