@@ -143,11 +143,13 @@ impl RoomReader {
         walk: Walk<'_>,
     ) -> Result<Walked, StoreError> {
         let mut walked = Walked { events: Vec::new(), reached: walk.from, more: true };
+        if hides_all(walk.filter, &sight.room.id) {
+            return Ok(Walked { more: false, ..walked });
+        }
         let (mut scanned, mut bytes) = (0, 0);
         while walked.events.len() < walk.limit && scanned < MAX_SCANNED && bytes < MAX_PAGE_BYTES {
             let wanted = walk.limit - walked.events.len();
-            let batch_size =
-                if *walk.filter == EventFilter::default() { wanted } else { wanted.max(FILTERED_BATCH) };
+            let batch_size = if hides_events(walk.filter) { wanted.max(FILTERED_BATCH) } else { wanted };
             let mut batch = self.next_batch(sight, &walk, walked.reached, batch_size + 1).await?;
             let beyond = batch.len() > batch_size;
             batch.truncate(batch_size);
@@ -216,6 +218,27 @@ pub(super) fn check_filter(filter: &EventFilter) -> Result<(), RoomError> {
         return Err(RoomError::InvalidParameter("This server does not filter by relations yet."));
     }
     Ok(())
+}
+
+/// Whether a filter leaves events out.
+fn hides_events(filter: &EventFilter) -> bool {
+    let EventFilter { lazy_load_members, include_redundant_members, unread_thread_notifications, .. } =
+        *filter;
+    let aside = EventFilter {
+        limit: filter.limit,
+        lazy_load_members,
+        include_redundant_members,
+        unread_thread_notifications,
+        ..EventFilter::default()
+    };
+    *filter != aside
+}
+
+/// Whether a filter leaves out every event of a room, so that there is no use in looking.
+fn hides_all(filter: &EventFilter, room: &RoomId) -> bool {
+    let empty = filter.types.as_ref().is_some_and(Vec::is_empty)
+        || filter.senders.as_ref().is_some_and(Vec::is_empty);
+    empty || !filter.wants_room(room)
 }
 
 /// Whether a filter wants an event, as its viewer reads it.
