@@ -41,6 +41,8 @@ pub(crate) struct Policy {
     pub(crate) fresh: bool,
     /// The body is JSON.
     pub(crate) json: bool,
+    /// There must be a body, though nothing in it need be.
+    pub(crate) needs_body: bool,
 }
 
 /// A method, its paths, its policy and what answers.
@@ -61,6 +63,7 @@ impl Route {
             extra_time: Duration::ZERO,
             fresh: true,
             json: true,
+            needs_body: false,
         };
         Self { method, paths, policy, answer }
     }
@@ -80,6 +83,12 @@ impl Route {
     /// Lets its body have at most so many bytes.
     pub(crate) fn body_limit(mut self, bytes: usize) -> Self {
         self.policy.body_limit = bytes;
+        self
+    }
+
+    /// Refuses an empty body, where what matters is the body as a whole.
+    pub(crate) fn needs_body(mut self) -> Self {
+        self.policy.needs_body = true;
         self
     }
 

@@ -24,9 +24,9 @@ type SetRoom = At<set_room_account_data::v3::Request, (OwnedUserId, OwnedRoomId,
 pub(super) fn routes() -> Vec<Route> {
     vec![
         route(get_global),
-        route(set_global).body_limit(MAX_BODY),
+        route(set_global).needs_body().body_limit(MAX_BODY),
         route(get_room),
-        route(set_room).body_limit(MAX_BODY),
+        route(set_room).needs_body().body_limit(MAX_BODY),
     ]
 }
 

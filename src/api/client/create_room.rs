@@ -85,7 +85,10 @@ fn preset(request: &Request) -> Result<RoomPreset> {
         Visibility::Public => RoomPreset::PublicChat,
         Visibility::Private => RoomPreset::PrivateChat,
         _ => {
-            return Err(Error::bad_request(ErrorKind::BadJson, "The visibility is either public or private."));
+            return Err(Error::bad_request(
+                ErrorKind::BadJson,
+                "The visibility is either public or private.",
+            ));
         }
     };
     Ok(request.preset.clone().unwrap_or(by_visibility))

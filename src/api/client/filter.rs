@@ -16,7 +16,7 @@ const MAX_BODY: usize = 64 * 1024;
 type CreateFilter = At<create_filter::v3::Request, (OwnedUserId,), Box<RawValue>>;
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![route(create).body_limit(MAX_BODY), route(get)]
+    vec![route(create).needs_body().body_limit(MAX_BODY), route(get)]
 }
 
 /// `POST /_matrix/client/v3/user/{userId}/filter`

@@ -79,7 +79,7 @@ async fn arguments(parts: &mut Parts) -> Result<Vec<String>> {
 
 async fn read(policy: Policy, parts: &Parts, body: Body) -> Result<Bytes> {
     let body = collect(body, policy.body_limit, parts).await?;
-    if policy.json && !body.is_empty() {
+    if policy.json && (policy.needs_body || !body.is_empty()) {
         canonical_json::check_object(&body).map_err(|error| bad_json(&error))?;
     }
     Ok(body)

@@ -13,7 +13,7 @@ pub(crate) struct At<T, P, B> {
     pub(crate) path: P,
     /// The query, as it was sent.
     pub(crate) query: String,
-    /// The body.
+    /// The body; of `{}` where there is none.
     pub(crate) body: B,
     endpoint: PhantomData<fn() -> T>,
 }
