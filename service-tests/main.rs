@@ -4,4 +4,5 @@
 #![expect(unreachable_pub, reason = "a program of its own: nothing is exported")]
 
 mod harness;
+mod reading;
 mod sync;
