@@ -12,6 +12,9 @@ use super::handle::Handle;
 use super::view::{Built, View};
 use super::{Added, Addition, RoomError, Rooms};
 
+/// The room's integer until it has one.
+const UNNUMBERED: RoomNid = RoomNid::new(0);
+
 /// A room whose events are built, and of which nothing is committed.
 pub(super) struct Begun {
     pub(super) room: Room,
@@ -28,20 +31,20 @@ impl Rooms {
         addition: &Addition,
     ) -> Result<Begun, RoomError> {
         let mut view = View::empty();
-        let mut drafts = addition.drafts.iter();
-        let Some(create) = drafts.next() else { return Err(RoomError::UnknownRoom) };
-        let nameless = Place { room: RoomNid::new(0), id: id.as_ref(), version };
-        let mut first = self.build(&nameless, &mut view, &addition.author, create).await?;
-        let id = first.event.pdu.room_id().to_owned();
-        let nid = self.reader.store.intern_room(&id, version).await?;
-        first.event.room = nid;
-        view.push(&first.event, version)?;
-        let mut built = vec![first];
-        let place = Place { room: nid, id: Some(&id), version };
-        for draft in drafts {
+        let mut id = id;
+        let mut built: Vec<Built> = Vec::with_capacity(addition.drafts.len());
+        for draft in &addition.drafts {
+            let place = Place { room: UNNUMBERED, id: id.as_ref(), version };
             let next = self.build(&place, &mut view, &addition.author, draft).await?;
+            id.get_or_insert_with(|| next.event.pdu.room_id().to_owned());
             view.push(&next.event, version)?;
             built.push(next);
+        }
+        let id = id.ok_or(RoomError::UnknownRoom)?;
+        // Only now, when nothing was refused: what is refused leaves no trace.
+        let nid = self.reader.store.intern_room(&id, version).await?;
+        for next in &mut built {
+            next.event.room = nid;
         }
         Ok(Begun { room: Room { nid, id, version }, view, built })
     }

@@ -12,6 +12,7 @@ use ruma::{CanonicalJsonObject, CanonicalJsonValue, OwnedRoomAliasId, OwnedRoomI
 use serde_json::json;
 
 use super::{Addition, Author, Draft, RoomError, Rooms};
+use crate::log::CommitError;
 
 /// Users invited as the room is made; each is an event of the same commit.
 const MAX_INVITES: usize = 100;
@@ -63,6 +64,7 @@ impl Rooms {
         let preset = initial::preset(&new.preset).ok_or(RoomError::UnknownPreset)?;
         check_counts(&new)?;
         self.check_local(&new.invites)?;
+        self.check_alias_is_free(new.alias.as_ref()).await?;
         let drafts = self.drafts(author, &new, preset).await?;
         let mut addition = Addition {
             author: author.clone(),
@@ -77,6 +79,15 @@ impl Rooms {
         let id = begun.room.id.clone();
         begun.finish(self, &addition).await?;
         Ok(id)
+    }
+
+    /// The commit decides; but what it will refuse is better refused before anything is made.
+    async fn check_alias_is_free(&self, alias: Option<&OwnedRoomAliasId>) -> Result<(), RoomError> {
+        let Some(alias) = alias else { return Ok(()) };
+        match self.reader.store.room_of_alias(alias).await? {
+            Some(_) => Err(RoomError::Commit(CommitError::Taken)),
+            None => Ok(()),
+        }
     }
 
     /// The room's first events, in the order the specification gives, none of a key that a later one sets
