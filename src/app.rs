@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hearth_api::Readiness;
+use metrics_exporter_prometheus::PrometheusHandle;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::Semaphore;
 
@@ -28,6 +29,9 @@ use crate::telemetry;
 
 /// The writer commits what waits within this; then the database is stopped under it.
 const FLUSH: Duration = Duration::from_secs(5);
+
+/// Whoever scrapes metrics needs one or two.
+const METRICS_CONNECTIONS: u32 = 16;
 
 /// Runs the server until it is told to stop.
 pub(crate) async fn serve(loaded: Loaded, file: Option<PathBuf>) -> Result<(), Failure> {
@@ -54,23 +58,16 @@ pub(crate) async fn serve(loaded: Loaded, file: Option<PathBuf>) -> Result<(), F
     let serving = Serving {
         router: hearth_api::router(app.clone()),
         supervisor: foundation.supervisor.clone(),
-        draining: foundation.stages.draining.clone(),
+        stages: foundation.stages.clone(),
         header_timeout: config.http_header_timeout,
-        slots: Arc::new(Semaphore::new(usize::try_from(config.limits_max_connections).unwrap_or(usize::MAX))),
+        slots: slots(config.limits_max_connections),
     };
     if let Some(listener) = metrics_listener {
-        let stop = foundation.stages.draining.clone();
-        foundation.supervisor.run(
-            "metrics upkeep",
-            stop.clone(),
-            metrics::upkeep(metrics.clone(), stop.clone()),
-        );
-        let serving = Serving { router: metrics::router(metrics), ..serving.clone() };
-        foundation.supervisor.run("metrics listener", stop, listener.run(serving));
+        serve_metrics(listener, metrics, &serving);
     }
     let addresses: Vec<String> = listeners.iter().map(Listener::describe).collect();
     for listener in listeners {
-        let stop = foundation.stages.draining.clone();
+        let stop = foundation.stages.closing.clone();
         foundation.supervisor.run("listener", stop, listener.run(serving.clone()));
     }
     welcome(config, &foundation, &addresses, started).await?;
@@ -79,7 +76,10 @@ pub(crate) async fn serve(loaded: Loaded, file: Option<PathBuf>) -> Result<(), F
     let mut reloader = Reloader { file, current: loaded.config.clone(), level, policy, app };
     let healthy = wait_for_the_end(&foundation, &mut signals, &mut reloader).await;
     readiness.set_stopping();
-    stop(foundation, config.shutdown_drain).await;
+    tokio::select! {
+        () = stop(foundation, config) => {}
+        () = signals.stop() => tracing::warn!("told to stop again: stopping at once"),
+    }
     if healthy { Ok(()) } else { Err(Failure::TaskFailed) }
 }
 
@@ -97,16 +97,33 @@ async fn wait_for_the_end(foundation: &Foundation, signals: &mut Signals, reload
 }
 
 /// Ends everything in the reverse order of its beginning.
-async fn stop(foundation: Foundation, drain: Duration) {
+async fn stop(foundation: Foundation, config: &Config) {
     let since = Instant::now();
     tracing::info!("stopping");
+    tokio::time::sleep(config.shutdown_notice).await;
     foundation.stages.draining.cancel();
+    let drain = config.shutdown_drain;
     let left = foundation.supervisor.wait_for_connections(drain).await;
     if left > 0 {
         tracing::warn!("{left} connections were still busy after {} s and are cut off", drain.as_secs_f32());
     }
     foundation.close(FLUSH).await;
     tracing::info!("stopped after {:.1} s", since.elapsed().as_secs_f32());
+}
+
+/// Serves metrics by a listener of their own, for as long as anything is served.
+fn serve_metrics(listener: Listener, metrics: PrometheusHandle, serving: &Serving) {
+    let stop = serving.stages.closing.clone();
+    let upkeep = metrics::upkeep(metrics.clone(), stop.clone());
+    serving.supervisor.run("metrics upkeep", stop.clone(), upkeep);
+    let router = metrics::router(metrics);
+    let serving = Serving { router, slots: slots(METRICS_CONNECTIONS), ..serving.clone() };
+    serving.supervisor.clone().run("metrics listener", stop, listener.run(serving));
+}
+
+fn slots(count: u32) -> Arc<Semaphore> {
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)))
 }
 
 /// Tells the administrator, on standard output, where the server is and what to do next.

@@ -8,8 +8,11 @@ use tokio_util::sync::CancellationToken;
 /// The stages of the end, each cancelled in its turn.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stages {
-    /// No new connections; long polls are answered.
+    /// Long polls are answered, and connections end with their request. New ones are still accepted, so that
+    /// load balancers hear from `/ready` what happens.
     pub(crate) draining: CancellationToken,
+    /// No new connections.
+    pub(crate) closing: CancellationToken,
     /// No requests any more: what waits is written, and tasks end.
     pub(crate) stopping: CancellationToken,
 }

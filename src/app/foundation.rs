@@ -105,6 +105,7 @@ impl Foundation {
     /// Lets the writer commit what waits, for at most `flush`, and lets go of the database.
     pub(crate) async fn close(self, flush: Duration) {
         self.stages.draining.cancel();
+        self.stages.closing.cancel();
         self.stages.stopping.cancel();
         let left = self.supervisor.wait_for_tasks(flush).await;
         if left > 0 {

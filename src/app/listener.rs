@@ -20,10 +20,10 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::config::Listen;
+use crate::lifecycle::Stages;
 use crate::supervisor::Supervisor;
 
 /// Connections that wait to be accepted: enough for all clients to come back at once after a restart.
@@ -72,7 +72,7 @@ pub(crate) enum Listener {
 pub(crate) struct Serving {
     pub(crate) router: Router,
     pub(crate) supervisor: Supervisor,
-    pub(crate) draining: CancellationToken,
+    pub(crate) stages: Stages,
     pub(crate) header_timeout: Duration,
     /// One permit for each connection.
     pub(crate) slots: Arc<Semaphore>,
@@ -110,16 +110,16 @@ impl Listener {
         }
     }
 
-    /// Accepts connections until the server drains.
+    /// Accepts connections until the server closes.
     pub(crate) async fn run(self, serving: Serving) {
-        loop {
-            let Ok(slot) = Arc::clone(&serving.slots).acquire_owned().await else { return };
-            let accepted = tokio::select! {
-                () = serving.draining.cancelled() => return,
-                accepted = self.accept() => accepted,
-            };
+        let closing = serving.stages.closing.clone();
+        let next = async || {
+            let slot = Arc::clone(&serving.slots).acquire_owned().await.map_err(io::Error::other)?;
+            self.accept().await.map(|(stream, peer)| (stream, peer, slot))
+        };
+        while let Some(accepted) = closing.run_until_cancelled(next()).await {
             match accepted {
-                Ok((stream, peer)) => {
+                Ok((stream, peer, slot)) => {
                     let serving = serving.clone();
                     serving.supervisor.clone().serve_connection(async move {
                         serve(stream, peer, serving).await;
@@ -139,7 +139,8 @@ impl Listener {
             Self::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
                 // Replies are whole when they are written; waiting for more only delays them.
-                stream.set_nodelay(true)?;
+                // One that is closed already is found out by its first use.
+                let _ = stream.set_nodelay(true);
                 Ok((Box::new(stream), Peer(Some(address.ip().to_canonical()))))
             }
             Self::Unix(listener) => {
@@ -162,12 +163,15 @@ async fn serve(stream: Box<dyn Stream>, peer: Peer, serving: Serving) {
         router.clone().oneshot(request)
     });
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(serving.header_timeout);
+    let late = serving.stages.draining.is_cancelled();
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(serving.header_timeout).keep_alive(!late);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS).keep_alive_interval(KEEP_ALIVE);
     let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    // Asked to end before its first request, a late connection would not answer that one either.
+    let end = if late { &serving.stages.closing } else { &serving.stages.draining };
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = serving.draining.cancelled() => {
+        () = end.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -165,6 +165,9 @@ settings! {
     password_argon2_memory_kib: u32, "password.argon2_memory_kib" = "19456";
     "How much memory hashing a password takes, in KiB: more is harder to guess, and slower."
 
+    shutdown_notice: Duration, "shutdown.notice" = "0s";
+    "How long requests are still taken after /ready turned 503, for load balancers to notice."
+
     shutdown_drain: Duration, "shutdown.drain" = "5s";
     "How long requests may take to end after the server was told to stop."
 

@@ -193,7 +193,10 @@ impl Setting for Duration {
     fn show(&self) -> String {
         let milliseconds = self.as_millis();
         let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)];
-        let unit = units.into_iter().find(|(_, size)| milliseconds > 0 && milliseconds.is_multiple_of(*size));
+        if self.is_zero() {
+            return "0s".to_owned();
+        }
+        let unit = units.into_iter().find(|(_, size)| milliseconds.is_multiple_of(*size));
         unit.map_or_else(
             || format!("{milliseconds}ms"),
             |(unit, size)| format!("{}{unit}", milliseconds / size),
