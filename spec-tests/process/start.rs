@@ -17,6 +17,7 @@ pub fn tests() -> Vec<Test> {
         a_first_start_says_where_the_server_is_and_what_comes_next,
         nothing_is_readable_for_others,
         the_private_database_is_durable_and_has_no_port,
+        a_server_that_stops_says_so_and_answers_those_who_wait,
         a_stopped_server_takes_its_database_with_it,
         a_killed_server_takes_its_database_with_it_and_its_successor_goes_on,
         a_killed_database_is_started_again_under_the_server,
@@ -126,6 +127,29 @@ async fn the_private_database_is_durable_and_has_no_port(hearth: Hearth) {
         values.push(value);
     }
     assert_eq!(values, ["on", "on", "on", "", "replica"]);
+}
+
+async fn a_server_that_stops_says_so_and_answers_those_who_wait(hearth: Hearth) {
+    let (server, here) = hearth.start(Settings::new().set("HEARTH_SHUTDOWN__NOTICE", "1s")).await;
+    let alice = here.user("alice").await;
+    let since = alice.get("/sync").await.ok()["next_batch"].as_str().unwrap().to_owned();
+    let waiting = tokio::spawn(async move {
+        let path = format!("/sync?timeout=120000&since={since}");
+        alice.get(&path).patient(Duration::from_mins(2)).await.ok()
+    });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let begun = Instant::now();
+    server.signal("TERM").await;
+    let ready = format!("{}/ready", server.base());
+    let http = crate::harness::hearth::http();
+    let turned = Waiting::for_("/ready to turn 503");
+    while http.get(&ready).send().await.unwrap().status() != 503 {
+        turned.pause().await;
+    }
+    let synced = waiting.await.unwrap();
+    assert!(synced["next_batch"].is_string(), "{synced}");
+    let (status, _) = server.stop().await;
+    assert!(status.success() && begun.elapsed() < Duration::from_secs(15), "{status}");
 }
 
 async fn a_stopped_server_takes_its_database_with_it(hearth: Hearth) {
