@@ -20,8 +20,8 @@ use super::record::Record;
 use super::schema;
 use super::server::{Refusal, Server, Settings};
 
-/// A test that takes longer hangs.
-const DEADLINE: Duration = Duration::from_mins(5);
+/// A test that takes longer hangs, unless it says that it needs more.
+pub const DEADLINE: Duration = Duration::from_mins(5);
 
 /// A test: its name and how to run it.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,8 @@ pub struct Test {
     pub name: &'static str,
     /// Whether it starts servers itself, and so says nothing about one that is there already.
     pub own_server: bool,
+    /// How long it may take.
+    pub deadline: Duration,
     pub run: fn(Hearth) -> Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
@@ -41,6 +43,7 @@ macro_rules! tests {
         vec![$($crate::harness::Test {
             name: concat!(module_path!(), "::", stringify!($name)),
             own_server: $own,
+            deadline: $crate::harness::runner::DEADLINE,
             run: |hearth| Box::pin($name(hearth)),
         }),*]
     };
@@ -173,13 +176,13 @@ async fn run_test(test: Test, base: String) -> (&'static str, Duration, Result<(
     let started = Instant::now();
     let story = (test.run)(Hearth::at(&base, Arc::clone(&record)));
     let mut task = tokio::spawn(PANICS.scope(Arc::clone(&panics), story));
-    let ended = timeout(DEADLINE, &mut task).await;
+    let ended = timeout(test.deadline, &mut task).await;
     let took = started.elapsed();
     let mut wrong = panics.lock().unwrap().clone();
     match ended {
         Err(_) => {
             task.abort();
-            wrong.push(format!("it still ran after {} seconds", DEADLINE.as_secs()));
+            wrong.push(format!("it still ran after {} seconds", test.deadline.as_secs()));
         }
         Ok(Err(error)) if wrong.is_empty() => wrong.push(error.to_string()),
         Ok(_) => {}

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use crate::harness::rooms::text;
 use crate::harness::sync::list;
-use crate::harness::{Hearth, User, enc};
+use crate::harness::{Hearth, Reply, User, enc};
 
 const SENDERS: usize = 20;
 const READERS: usize = 20;
@@ -20,16 +20,18 @@ const ROOMS: usize = 4;
 /// How long to wait before asking again what was not answered.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Longer than a server that comes back needs, and the readers to catch up.
-const PATIENCE: Duration = Duration::from_mins(3);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The crowd, and what it counts.
 pub struct Crowd {
+    /// The servers they speak to: each to its own, until that one does not answer.
+    doors: Vec<Hearth>,
     senders: Vec<User>,
     readers: Vec<User>,
     rooms: Vec<String>,
     in_flight: AtomicUsize,
-    pub acknowledged: AtomicUsize,
-    pub repeated: AtomicUsize,
+    acknowledged: AtomicUsize,
+    repeated: AtomicUsize,
     full: AtomicBool,
     done: AtomicBool,
 }
@@ -50,13 +52,13 @@ pub struct Verdict {
 
 impl Crowd {
     /// Registers everybody and lets them into their rooms: readers read all, a sender sends to one.
-    pub async fn gather(hearth: &Hearth) -> Self {
+    pub async fn gather(doors: Vec<Hearth>) -> Self {
         let (mut senders, mut readers, mut rooms) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..SENDERS {
-            senders.push(hearth.user("sender").await);
+            senders.push(doors[0].user("sender").await);
         }
         for _ in 0..READERS {
-            readers.push(hearth.user("reader").await);
+            readers.push(doors[0].user("reader").await);
         }
         for owner in &senders[..ROOMS] {
             rooms.push(owner.room_with(&[]).await);
@@ -70,6 +72,7 @@ impl Crowd {
             }
         }
         Self {
+            doors,
             senders,
             readers,
             rooms,
@@ -88,22 +91,42 @@ impl Crowd {
         (senders.collect(), readers.collect())
     }
 
-    /// Waits until so many more are acknowledged, and so many under way.
-    pub async fn wait_for_load(&self, acknowledged: usize, in_flight: usize, patience: Duration) {
+    /// Waits until so many more are acknowledged, and so many under way; says how many more it were.
+    pub async fn wait_for_load(&self, acknowledged: usize, in_flight: usize) -> usize {
         let (since, before) = (Instant::now(), self.acknowledged.load(Relaxed));
-        while since.elapsed() < patience {
+        loop {
             let more = self.acknowledged.load(Relaxed) - before;
-            if more >= acknowledged && self.in_flight.load(Relaxed) >= in_flight {
-                return;
+            if more >= acknowledged && self.in_flight() >= in_flight {
+                return more;
             }
+            assert!(
+                since.elapsed() < PATIENCE,
+                "no load: {more} acknowledged, {} under way",
+                self.in_flight()
+            );
             sleep(Duration::from_millis(1)).await;
         }
-        let more = self.acknowledged.load(Relaxed) - before;
-        panic!("{more} acknowledged, {} under way: no load", self.in_flight.load(Relaxed));
+    }
+
+    /// How many sends wait for their reply.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// The counts, in a line.
+    pub fn summary(&self, verdict: &Verdict) -> String {
+        format!(
+            "acknowledged {}, repeated {}, lost {}, doubled {}",
+            self.acknowledged.load(Relaxed),
+            self.repeated.load(Relaxed),
+            verdict.lost.len(),
+            verdict.doubled.len()
+        )
     }
 
     async fn send(self: Arc<Self>, number: usize) -> Sent {
-        let (user, room) = (&self.senders[number], &self.rooms[number % ROOMS]);
+        let room = &self.rooms[number % ROOMS];
+        let mut door = Door::new(&self.doors, &self.senders[number], number);
         let mut sent = Vec::new();
         while !self.full.load(Relaxed) {
             let body = format!("{number}-{}", sent.len());
@@ -111,17 +134,13 @@ impl Crowd {
             let since = Instant::now();
             loop {
                 self.in_flight.fetch_add(1, Relaxed);
-                let reply = user.put(&path, &text(&body)).unchecked().send().await;
+                let reply = door.user.put(&path, &text(&body)).unchecked().send().await;
                 self.in_flight.fetch_sub(1, Relaxed);
-                match reply {
-                    Ok(reply) if reply.status == 200 => {
-                        let id = reply.body["event_id"].as_str().expect("an event id").to_owned();
-                        sent.push((body, id));
-                        self.acknowledged.fetch_add(1, Relaxed);
-                        break;
-                    }
-                    Ok(reply) if reply.status < 500 => panic!("{}: {}", reply.about, reply.text),
-                    _ => {}
+                if let Some(reply) = door.answer(reply) {
+                    let id = reply["event_id"].as_str().expect("an event id").to_owned();
+                    sent.push((body, id));
+                    self.acknowledged.fetch_add(1, Relaxed);
+                    break;
                 }
                 assert!(since.elapsed() < PATIENCE, "{path} is never acknowledged");
                 self.repeated.fetch_add(1, Relaxed);
@@ -131,23 +150,24 @@ impl Crowd {
         sent
     }
 
+    /// Some read on at once and some linger, so that some hear of each event and others find gaps.
     async fn read(self: Arc<Self>, number: usize) -> Seen {
-        let user = &self.readers[number];
+        let mut door = Door::new(&self.doors, &self.readers[number], number);
+        let linger = Duration::from_millis(10 * u64::try_from(number).unwrap());
+        let filter = enc(&json!({"room": {"timeline": {"limit": 1 + 3 * number}}}).to_string());
         let mut seen = Seen::new();
         let mut since: Option<String> = None;
         loop {
             let last = self.done.load(Relaxed);
             let timeout = if last { 0 } else { 2_000 };
             let token = since.as_ref().map(|since| format!("&since={}", enc(since))).unwrap_or_default();
-            let filter = enc(&json!({"room": {"timeline": {"limit": 50}}}).to_string());
-            let path = format!("/sync?timeout={timeout}&filter={filter}{token}");
-            let Some(body) = self.answered(user, &path).await else { continue };
+            let body = door.get(&format!("/sync?timeout={timeout}&filter={filter}{token}")).await;
             for (room, joined) in body["rooms"]["join"].as_object().into_iter().flatten() {
                 let timeline = &joined["timeline"];
                 let mut events = Vec::new();
                 if timeline["limited"] == true {
                     let from = timeline["prev_batch"].as_str().expect("a token before the timeline");
-                    events = self.gap(user, room, from, since.as_deref()).await;
+                    events = gap(&mut door, room, from, since.as_deref()).await;
                 }
                 events.extend(list(&timeline["events"]).iter().cloned());
                 let messages = events.iter().filter(|event| event["type"] == "m.room.message");
@@ -159,35 +179,10 @@ impl Crowd {
                 return seen;
             }
             since = next;
-        }
-    }
-
-    /// What lies between a token and the timeline that follows a gap.
-    async fn gap(&self, user: &User, room: &str, from: &str, to: Option<&str>) -> Vec<Value> {
-        let mut events = Vec::new();
-        let mut from = from.to_owned();
-        let to = to.map(|to| format!("&to={}", enc(to))).unwrap_or_default();
-        loop {
-            let path = format!("/rooms/{room}/messages?dir=b&limit=100&from={}{to}", enc(&from));
-            let Some(page) = self.answered(user, &path).await else { continue };
-            events.extend(list(&page["chunk"]).iter().cloned());
-            match page["end"].as_str() {
-                Some(end) => end.clone_into(&mut from),
-                None => break,
+            if !last {
+                sleep(linger).await;
             }
         }
-        events.reverse();
-        events
-    }
-
-    /// The body of a reply, none when the server was away.
-    async fn answered(&self, user: &User, path: &str) -> Option<Value> {
-        match user.get(path).unchecked().send().await {
-            Ok(reply) if reply.status == 200 => return Some(reply.body),
-            Ok(reply) if reply.status < 500 => panic!("{}: {}", reply.about, reply.text),
-            _ => sleep(PAUSE).await,
-        }
-        None
     }
 
     /// Lets the senders finish what they have begun.
@@ -213,14 +208,13 @@ impl Crowd {
     /// Holds what was acknowledged, and what was seen, against the rooms' history.
     pub async fn judge(&self, sent: &[Sent], seen: &[Seen]) -> Verdict {
         let mut verdict = Verdict::default();
+        let mut door = Door::new(&self.doors, &self.readers[0], 0);
         for (place, room) in self.rooms.iter().enumerate() {
-            let mut history = self.readers[0].history(room, None, 500).await;
-            history.retain(|event| event["type"] == "m.room.message");
+            let history = gap(&mut door, room, "", None).await;
+            let history = history.iter().filter(|event| event["type"] == "m.room.message");
             let word = |value: &Value| value.as_str().expect("text").to_owned();
-            let kept: Vec<(String, String)> = history
-                .iter()
-                .map(|event| (word(&event["content"]["body"]), word(&event["event_id"])))
-                .collect();
+            let kept: Vec<(String, String)> =
+                history.map(|event| (word(&event["content"]["body"]), word(&event["event_id"]))).collect();
             let mut bodies = BTreeSet::new();
             verdict
                 .doubled
@@ -251,4 +245,61 @@ fn difference(reader: usize, seen: Option<&Vec<String>>, kept: &[String]) -> Str
     let first = seen.iter().zip(kept).position(|(seen, kept)| seen != kept);
     let first = first.unwrap_or(seen.len().min(kept.len()));
     format!("reader {reader} saw {} of {}, other from {first} on", seen.len(), kept.len())
+}
+
+/// One user's way to the servers.
+struct Door<'a> {
+    doors: &'a [Hearth],
+    number: usize,
+    user: User,
+}
+
+impl<'a> Door<'a> {
+    fn new(doors: &'a [Hearth], user: &User, number: usize) -> Self {
+        let user = user.at(&doors[number % doors.len()]);
+        Self { doors, number, user }
+    }
+
+    /// The body of a success; none where the server is away, and from now on the next one is asked.
+    fn answer(&mut self, reply: Result<Reply, reqwest::Error>) -> Option<Value> {
+        match reply {
+            Ok(reply) if reply.status == 200 => return Some(reply.body),
+            Ok(reply) if reply.status < 500 => panic!("{}: {}", reply.about, reply.text),
+            _ => {}
+        }
+        self.number += 1;
+        self.user = self.user.at(&self.doors[self.number % self.doors.len()]);
+        None
+    }
+
+    /// Asks until there is an answer.
+    async fn get(&mut self, path: &str) -> Value {
+        let since = Instant::now();
+        loop {
+            let reply = self.user.get(path).unchecked().send().await;
+            if let Some(body) = self.answer(reply) {
+                return body;
+            }
+            assert!(since.elapsed() < PATIENCE, "{path} is never answered");
+            sleep(PAUSE).await;
+        }
+    }
+}
+
+/// What lies between a token and the timeline that follows a gap; without tokens all history. Oldest first.
+async fn gap(door: &mut Door<'_>, room: &str, from: &str, to: Option<&str>) -> Vec<Value> {
+    let mut events = Vec::new();
+    let mut from = from.to_owned();
+    let to = to.map(|to| format!("&to={}", enc(to))).unwrap_or_default();
+    loop {
+        let start = if from.is_empty() { String::new() } else { format!("&from={}", enc(&from)) };
+        let page = door.get(&format!("/rooms/{room}/messages?dir=b&limit=100{start}{to}")).await;
+        events.extend(list(&page["chunk"]).iter().cloned());
+        match page["end"].as_str() {
+            Some(end) => end.clone_into(&mut from),
+            None => break,
+        }
+    }
+    events.reverse();
+    events
 }
