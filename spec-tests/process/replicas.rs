@@ -1,5 +1,7 @@
 //! Two processes on one database: any of them serves anyone, and either may go.
 
+mod storm;
+
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -16,14 +18,15 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The tests of this module.
 pub fn tests() -> Vec<Test> {
-    tests![own_server:
+    let here = tests![own_server:
         a_token_made_by_one_replica_is_good_at_the_other_at_once,
         what_one_replica_acknowledged_the_other_shows_at_once,
         a_logout_at_one_replica_counts_at_the_other_within_a_second,
         senders_and_readers_of_both_replicas_share_a_room,
         when_one_replica_stops_or_dies_the_other_goes_on,
         a_repeated_transaction_is_one_event_at_whichever_replica,
-    ]
+    ];
+    [here, storm::tests()].concat()
 }
 
 /// Two replicas, and a door to each.
@@ -43,7 +46,11 @@ impl Pair {
     }
 
     async fn stop(self) {
-        for server in [self.first, self.second] {
+        Self::end([self.first, self.second]).await;
+    }
+
+    async fn end(servers: impl IntoIterator<Item = Server>) {
+        for server in servers {
             assert_eq!(server.errors(), Vec::<String>::new());
             server.stop().await;
         }
