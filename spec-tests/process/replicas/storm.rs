@@ -54,13 +54,12 @@ async fn a_storm_on_one_room_from_both_replicas_is_acknowledged_whole_and_comes_
         writers.push(user);
     }
     let count = WRITERS * TURNS * 3;
-    let readers = doors.map(|door| {
-        let (reader, room) = (alice.at(door), room.clone());
-        tokio::spawn(async move {
-            let since = reader.sync().await.next_batch().to_owned();
-            read(reader, room, since, count).await
-        })
-    });
+    let mut readers = Vec::new();
+    for door in doors {
+        let reader = alice.at(door);
+        let since = reader.sync().await.next_batch().to_owned();
+        readers.push(tokio::spawn(read(reader, room.clone(), since, count)));
+    }
     let storm: Vec<_> = writers.iter().map(|user| tokio::spawn(write(user.clone(), room.clone()))).collect();
     let mut written = BTreeSet::new();
     for writer in storm {
