@@ -25,6 +25,7 @@ pub fn tests() -> Vec<Test> {
 }
 
 const TOKEN: &str = "m.login.registration_token";
+const DUMMY: &str = "m.login.dummy";
 const TERMS: &str = "m.login.terms";
 
 async fn register(hearth: &Hearth, body: &Value, auth: Value) -> Reply {
@@ -110,7 +111,7 @@ async fn stages_are_passed_in_their_order(hearth: Hearth) {
     let (server, hearth) = with_terms(&hearth).await;
     let body = json!({"username": "alice", "password": "p"});
     let challenge = hearth.post("/register", &body).await;
-    assert_eq!(challenge.body["flows"], json!([{"stages": [TOKEN, TERMS]}]));
+    assert_eq!(challenge.body["flows"], json!([{"stages": [TOKEN, DUMMY, TERMS]}]));
     let document = json!({"name": "Rules & <manners>", "url": "https://example.org/rules?a=1&b=2"});
     let policies = json!({"terms_of_service": {"version": "7", "en": document}});
     assert_eq!(challenge.body["params"], json!({TERMS: {"policies": policies}}));
@@ -125,6 +126,8 @@ async fn stages_are_passed_in_their_order(hearth: Hearth) {
     // A stage that was passed is not asked again, nor does it matter when it comes again.
     let again = register(&hearth, &body, token).await;
     assert_eq!((again.status, &again.body["completed"]), (401, &json!([TOKEN])));
+    let dummy = register(&hearth, &body, json!({"type": DUMMY, "session": session})).await;
+    assert_eq!((dummy.status, &dummy.body["completed"]), (401, &json!([TOKEN, DUMMY])));
     assert_eq!(register(&hearth, &body, terms).await.ok()["user_id"], "@alice:hearth.test");
     server.stop().await;
 }
@@ -135,6 +138,7 @@ async fn a_stage_passed_on_a_page_counts(hearth: Hearth) {
     let session = begin(&hearth, &body).await;
     let token = json!({"type": TOKEN, "token": "open-sesame", "session": session});
     assert_eq!(register(&hearth, &body, token).await.status, 401);
+    assert_eq!(register(&hearth, &body, json!({"type": DUMMY, "session": session})).await.status, 401);
 
     let path = format!("/_matrix/client/v3/auth/{TERMS}/fallback/web?session={session}");
     let page = hearth.get(&path).unchecked().await;
@@ -142,7 +146,7 @@ async fn a_stage_passed_on_a_page_counts(hearth: Hearth) {
     let link = r#"<a href="https://example.org/rules?a=1&amp;b=2""#;
     assert!(page.text.contains(link) && page.text.contains("Rules &amp; &lt;manners&gt;"), "{}", page.text);
     let pending = register(&hearth, &body, json!({"session": session})).await;
-    assert_eq!((pending.status, &pending.body["completed"]), (401, &json!([TOKEN])));
+    assert_eq!((pending.status, &pending.body["completed"]), (401, &json!([TOKEN, DUMMY])));
 
     let form = format!("session={session}");
     let done = hearth.call("POST", &path).bytes(form).unchecked().await;

@@ -14,6 +14,7 @@ use hearth_core::id::UserNid;
 use hearth_store::Store;
 use hearth_store::account::{LocalUser, TokenHash};
 use hearth_store::log::{Change, Entry, Proposal};
+use ruma::profile::ProfileFieldName;
 use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId, UserId};
 
 pub use self::error::AccountError;
@@ -121,6 +122,13 @@ impl Accounts {
         let ts = clock::now_ms();
         let mut entries =
             vec![Entry::Change(Change::CreateAccount { user, password_hash, admin: new.admin, ts })];
+        // Clients show it in the place of the whole id; it is the user's to change.
+        let name = serde_json::Value::from(new.user_id.localpart());
+        entries.push(Entry::Change(Change::SetProfileField {
+            user,
+            key: ProfileFieldName::DisplayName.to_string(),
+            value: Some(name.to_string()),
+        }));
         if let Some(token) = new.counted_token {
             entries.push(Entry::Change(Change::UseRegistrationToken { token }));
         }

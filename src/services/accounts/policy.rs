@@ -71,13 +71,15 @@ impl RegistrationPolicy {
     /// The ways to register, if there are any.
     pub fn flows(&self) -> Result<Vec<Flow>, AccountError> {
         let current = self.current();
-        let first = match current.mode {
+        let token = match current.mode {
             RegistrationMode::Closed => return Err(AccountError::RegistrationClosed),
-            RegistrationMode::Token => Stage::RegistrationToken,
-            RegistrationMode::Open => Stage::Dummy,
+            RegistrationMode::Token => Some(Stage::RegistrationToken),
+            RegistrationMode::Open => None,
         };
         let terms = (!current.terms.is_empty()).then_some(Stage::Terms);
-        Ok(vec![[first].into_iter().chain(terms).collect()])
+        // The dummy follows a token although it asks nothing: clients were written against servers that ask
+        // for both, and matrix-nio sends it unasked.
+        Ok(vec![token.into_iter().chain([Stage::Dummy]).chain(terms).collect()])
     }
 
     /// What clients must be told to pass the stages.
