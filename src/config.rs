@@ -23,6 +23,9 @@ use crate::telemetry;
 /// The file that is read when none is named, if it is there.
 const USUAL_FILE: &str = "hearth.yaml";
 
+/// The least memory that Argon2 is defined for, in KiB.
+const SMALLEST_HASH: u32 = 8;
+
 /// A configuration as it was loaded.
 #[derive(Clone, Debug)]
 pub(crate) struct Loaded {
@@ -104,8 +107,17 @@ impl Config {
         if self.metrics_listen.as_ref().is_some_and(|metrics| self.listen.contains(metrics)) {
             problem("metrics.listen", "is also in `listen`; metrics need an address of their own");
         }
-        if self.registration_terms_url.is_some() != self.registration_terms_version.is_some() {
-            problem("registration.terms", "needs both `url` and `version`, or neither");
+        match (&self.registration_terms_url, &self.registration_terms_version) {
+            (Some(_), None) => {
+                problem("registration.terms.url", "needs `registration.terms.version` beside it");
+            }
+            (None, Some(_)) => {
+                problem("registration.terms.version", "needs `registration.terms.url` beside it");
+            }
+            _ => {}
+        }
+        if self.password_argon2_memory_kib < SMALLEST_HASH {
+            problem("password.argon2_memory_kib", "expected at least 8: Argon2 does not work with less");
         }
         if self.database_url.is_some() && self.database_programs.is_some() {
             problem("database.programs", "is for a private PostgreSQL, and `database.url` names another one");

@@ -121,7 +121,7 @@ impl Foundation {
 /// Where the database is.
 pub(crate) fn source(config: &Config) -> Result<Source, Failure> {
     if let Some(url) = &config.database_url {
-        return Ok(Source::Url(url.clone()));
+        return Ok(Source::Url(url.0.clone()));
     }
     let exe = std::env::current_exe()
         .map_err(|error| Failure::Start(format!("cannot find the path of this program: {error}")))?;
@@ -154,5 +154,5 @@ pub(super) fn registration(config: &Config) -> Registration {
         let translations = BTreeMap::from([("en".to_owned(), translation)]);
         terms.insert(TERMS.to_owned(), PolicyDefinition { version: version.clone(), translations });
     }
-    Registration { mode, token: config.registration_token.clone(), terms }
+    Registration { mode, token: config.registration_token.as_ref().map(|token| token.0.clone()), terms }
 }

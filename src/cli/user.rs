@@ -65,7 +65,7 @@ pub(super) async fn token(config: &Config, new: bool) -> Result<(), Failure> {
             let what = "`registration.token` is set in the configuration: change it there";
             return Err(Failure::Input(what.to_owned()));
         }
-        say(token);
+        say(&token.0);
         return Ok(());
     }
     let mut foundation = Foundation::open(config, Role::Command).await?;

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use ruma::{OwnedServerName, OwnedUserId};
 
 use super::error::{Origin, Problem};
-use super::value::{Listen, LogFormat, Mode, Raw, Setting, WebAddress};
+use super::value::{Listen, LogFormat, Mode, Raw, Secret, Setting, WebAddress};
 use super::values::Values;
 
 /// A key, as far as its type does not matter.
@@ -102,7 +102,7 @@ settings! {
     trusted_proxies: Vec<IpNet>, "trusted_proxies" = "";
     "Networks of the reverse proxies whose X-Forwarded-For is believed, read right to left."
 
-    database_url: Option<String>, "database.url" = "", secret;
+    database_url: Option<Secret>, "database.url" = "", secret;
     "A PostgreSQL to use: postgres://user:password@host/database. Without one the server runs its own."
 
     database_programs: Option<PathBuf>, "database.programs" = "";
@@ -120,7 +120,7 @@ settings! {
     registration_mode: Mode, "registration.mode" = "token", reloads;
     "Who may make an account: nobody (closed), who knows the registration token (token), or anybody (open)."
 
-    registration_token: Option<String>, "registration.token" = "", secret, reloads;
+    registration_token: Option<Secret>, "registration.token" = "", secret, reloads;
     "The registration token. Without one the server makes its own; `hearth registration token` shows it."
 
     registration_terms_name: String, "registration.terms.name" = "Terms of service", reloads;

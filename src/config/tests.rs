@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::keys::KEYS;
+use super::value::Secret;
 use super::*;
 
 fn load_text(text: &str, variables: &[(&str, &str)]) -> Result<Loaded, String> {
@@ -82,7 +83,8 @@ fn impossible_combinations_are_refused() {
     let cases = [
         ("listen: []", "listen: expected at least one address"),
         ("metrics: {listen: '127.0.0.1:8008'}", "metrics.listen: is also in `listen`"),
-        ("registration: {terms: {version: '1'}}", "registration.terms: needs both"),
+        ("registration: {terms: {version: '1'}}", "hearth.yaml:1: registration.terms.version: needs"),
+        ("password: {argon2_memory_kib: 1}", "password.argon2_memory_kib: expected at least 8"),
         ("database: {url: 'postgres:///a', programs: /usr/bin}", "database.programs: is for a private"),
         ("public_url: 'https://example.org/?a'", "public_url: must not have a query"),
     ];
@@ -100,7 +102,8 @@ fn a_secret_can_be_kept_in_a_file_of_its_own_but_not_in_two_places() {
     let file = path.to_str().unwrap();
     let variables = [("HEARTH_REGISTRATION__TOKEN_FILE", file)];
     let loaded = load_text("", &variables).unwrap();
-    assert_eq!(loaded.config.registration_token.as_deref(), Some("let me in"));
+    assert_eq!(loaded.config.registration_token, Some(Secret("let me in".into())));
+    assert!(!format!("{loaded:?}").contains("let me in"));
     assert!(shown(&loaded).contains("registration.token = (set)"));
     let twice = [variables[0], ("HEARTH_REGISTRATION__TOKEN", "x")];
     assert!(load_text("", &twice).unwrap_err().contains("only one of them can hold"));

@@ -8,8 +8,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use ruma::{OwnedServerName, OwnedUserId};
 
-/// A value as it was written, before anybody knows what it should be.
-#[derive(Clone, Debug, PartialEq)]
+/// A value as it was written, before anybody knows what it should be, or whether it is secret.
+#[derive(Clone, PartialEq)]
 pub(crate) enum Raw {
     /// From an environment variable, a file or a default: its type is what the key makes of it.
     Loose(String),
@@ -18,6 +18,12 @@ pub(crate) enum Raw {
     Float(f64),
     Boolean(bool),
     List(Vec<Self>),
+}
+
+impl fmt::Debug for Raw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.is_a())
+    }
 }
 
 impl Raw {
@@ -70,6 +76,34 @@ impl Setting for String {
 
     fn show(&self) -> String {
         self.clone()
+    }
+}
+
+/// A text that is in no log.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl Setting for Secret {
+    const EXPECTED: &'static str = "a text";
+
+    fn read(raw: &Raw) -> Result<Self, String> {
+        // What is wrong with it must not show it.
+        let text =
+            text::<Self>(raw).map_err(|_| format!("expected {}, in quotes if need be", Self::EXPECTED))?;
+        if text.is_empty() {
+            return Err("is empty; leave it out instead".to_owned());
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    fn show(&self) -> String {
+        self.0.clone()
     }
 }
 

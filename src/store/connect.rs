@@ -4,6 +4,7 @@ mod check;
 mod migrate;
 mod status;
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -29,12 +30,22 @@ const IDLE_TRUST: Duration = Duration::from_secs(1);
 const LONGEST_SESSION: Duration = Duration::from_mins(30);
 
 /// Where the database is.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Source {
     /// Somewhere else, at this URL.
     Url(String),
     /// In the data directory, run by us.
     Private(private_postgres::Options),
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // It may hold a password.
+            Self::Url(_) => f.write_str("Url"),
+            Self::Private(options) => f.debug_tuple("Private").field(options).finish(),
+        }
+    }
 }
 
 /// How the pool is made.

@@ -30,8 +30,8 @@ pub use self::programs::{Programs, for_server};
 /// Recovery after a crash replays at most `max_wal_size`; ten minutes is far beyond that on any disk.
 const START_LIMIT: Duration = Duration::from_mins(10);
 
-/// How often a start that takes long says that it is still under way.
-const PROGRESS: Duration = Duration::from_secs(3);
+/// A start that takes this long says so, and again after twice as long.
+const PROGRESS: Duration = Duration::from_secs(1);
 
 /// What the processes of one server and an administrator's programs need beside the pool.
 const SPARE_CONNECTIONS: u32 = 12;
@@ -137,7 +137,7 @@ impl PrivatePostgres {
     ) -> Result<(), PrivatePostgresError> {
         let options = self.connect_options();
         let since = Instant::now();
-        let mut said = since;
+        let mut patience = PROGRESS;
         loop {
             if let Some(status) = self.keeper.ended() {
                 let message = cluster.last_words(log_start);
@@ -154,8 +154,8 @@ impl PrivatePostgres {
                     log: self.home.log(),
                 });
             }
-            if said.elapsed() > PROGRESS {
-                said = Instant::now();
+            if since.elapsed() > patience {
+                patience *= 2;
                 tracing::info!("still waiting for PostgreSQL, {} s so far", since.elapsed().as_secs());
             }
             tokio::time::sleep(Duration::from_millis(10)).await;

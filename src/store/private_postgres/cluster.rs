@@ -168,15 +168,15 @@ impl Cluster {
 }
 
 /// How the database is run. The first three are what "acknowledged" rests on.
-const SETTINGS: [(&str, &str); 21] = [
+const SETTINGS: [(&str, &str); 20] = [
     ("fsync", "on"),
     ("full_page_writes", "on"),
     ("synchronous_commit", "on"),
     // Backups while serving.
     ("wal_level", "replica"),
     ("max_wal_senders", "4"),
-    ("wal_compression", "on"),
-    ("max_wal_size", "2GB"),
+    // Bounds the disk it takes, and how long recovery does.
+    ("max_wal_size", "1GB"),
     ("checkpoint_timeout", "15min"),
     ("shared_buffers", "128MB"),
     ("random_page_cost", "1.1"),

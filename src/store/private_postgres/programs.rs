@@ -78,9 +78,7 @@ fn candidates(only: Option<&Path>) -> Vec<PathBuf> {
     if let Some(dir) = only {
         return vec![dir.to_owned()];
     }
-    let mut dirs: Vec<PathBuf> =
-        std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
-    dirs.push(PathBuf::from("/usr/local/pgsql/bin"));
+    let mut dirs = vec![PathBuf::from("/usr/local/pgsql/bin")];
     for (parent, prefix, below) in VERSIONED {
         // A folder that is not there simply holds no programs.
         for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
@@ -89,6 +87,8 @@ fn candidates(only: Option<&Path>) -> Vec<PathBuf> {
             }
         }
     }
+    // Last: what Debian has there is a wrapper that guesses which version is meant.
+    dirs.extend(std::env::var_os("PATH").iter().flat_map(std::env::split_paths));
     dirs
 }
 
