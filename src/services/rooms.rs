@@ -39,6 +39,7 @@ pub use self::directory::{Directory, ListRequest, ListedRoom, RoomList, RoomSumm
 pub use self::draft::{Added, Addition, Author, Draft, Transaction};
 pub use self::error::RoomError;
 pub use self::membership::Removal;
+pub(crate) use self::pages::wants;
 pub use self::pages::{MAX_PAGE, Messages, PageRequest};
 pub use self::send::{NewMessage, NewState};
 pub use self::state_read::{JoinedMember, MembersRequest};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use hearth_core::client_event::ClientEvent;
-use hearth_core::id::{EventNid, Root, StateKeyNid};
+use hearth_core::id::EventNid;
 use hearth_core::pdu::Pdu;
 use hearth_core::room_version::RoomVersion;
 use hearth_store::StoreError;
@@ -43,8 +43,8 @@ struct Unsigned<'a> {
 }
 
 /// The events that others refer to, read together.
-#[derive(Default)]
-struct Context {
+#[derive(Debug, Default)]
+pub struct Beside {
     /// What a state event took the place of, by the state event.
     previous: HashMap<EventNid, Arc<StoredEvent>>,
     /// Redactions in effect.
@@ -65,20 +65,9 @@ impl RoomReader {
     ) -> Result<Vec<Box<RawValue>>, StoreError> {
         let Some(first) = seen.first() else { return Ok(Vec::new()) };
         let version = self.version_of(&first.event).await?;
-        let context = self.context(seen).await?;
+        let beside = self.beside(&seen.iter().collect::<Vec<_>>()).await?;
         seen.iter()
-            .map(|seen| {
-                let unsigned = Unsigned {
-                    membership: Some(seen.membership.name()),
-                    replaces_state: context
-                        .previous
-                        .get(&seen.event.nid)
-                        .map(|event| &**event.pdu.event_id()),
-                    prev_content: context.prev_content(seen, version)?,
-                    ..unsigned(viewer, &seen.event, &context, (version, now))?
-                };
-                encode(&seen.event, version, form, &unsigned)
-            })
+            .map(|seen| encode(&seen.event, version, form, &beside.unsigned(viewer, seen, (version, now))?))
             .collect()
     }
 
@@ -92,12 +81,40 @@ impl RoomReader {
     ) -> Result<Vec<Box<RawValue>>, StoreError> {
         let Some(first) = events.first() else { return Ok(Vec::new()) };
         let version = self.version_of(first).await?;
-        let redactions = events.iter().filter_map(|event| event.redacted_by).collect();
-        let context = Context { redactions: self.by_nid(redactions).await?, ..Context::default() };
+        let beside = self.beside_state(&events.iter().map(Arc::as_ref).collect::<Vec<_>>()).await?;
         events
             .iter()
-            .map(|event| encode(event, version, form, &unsigned(viewer, event, &context, (version, now))?))
+            .map(|event| encode(event, version, form, &beside.unsigned_state(viewer, event, (version, now))?))
             .collect()
+    }
+
+    /// What is told beside events of timelines, of any rooms.
+    ///
+    /// Makes as many statements as the deepest state tree has levels, and one for the events referred to; none
+    /// where they are in memory.
+    pub async fn beside(&self, seen: &[&Seen]) -> Result<Beside, StoreError> {
+        let (mut nids, mut pairs, mut referred) = (Vec::new(), Vec::new(), Vec::new());
+        for Seen { event, .. } in seen {
+            if let (Some(root), Some(key)) = (event.root_before, event.state_key) {
+                nids.push(event.nid);
+                pairs.push((root, key));
+            }
+            referred.extend(event.redacted_by);
+        }
+        let stood = self.states.get_pairs(&pairs).await?;
+        referred.extend(stood.iter().flatten());
+        let events = self.by_nid(referred).await?;
+        let previous = nids
+            .into_iter()
+            .zip(stood)
+            .filter_map(|(nid, previous)| Some((nid, Arc::clone(events.get(&previous?)?))));
+        Ok(Beside { previous: previous.collect(), redactions: events })
+    }
+
+    /// What is told beside events of states, of any rooms. Makes at most one statement.
+    pub async fn beside_state(&self, events: &[&StoredEvent]) -> Result<Beside, StoreError> {
+        let redactions: Vec<EventNid> = events.iter().filter_map(|event| event.redacted_by).collect();
+        Ok(Beside { redactions: self.by_nid(redactions).await?, ..Beside::default() })
     }
 
     /// The content of an event as it may be read: redacted where the event is.
@@ -113,30 +130,39 @@ impl RoomReader {
         room.map(|room| room.version).ok_or_else(|| StoreError::corrupt("room", event.room))
     }
 
-    async fn context(&self, seen: &[Seen]) -> Result<Context, StoreError> {
-        let state_events: Vec<(EventNid, Root, StateKeyNid)> = seen
-            .iter()
-            .filter_map(|Seen { event, .. }| Some((event.nid, event.root_before?, event.state_key?)))
-            .collect();
-        let pairs: Vec<(Root, StateKeyNid)> =
-            state_events.iter().map(|(_, root, key)| (*root, *key)).collect();
-        let stood = self.states.get_pairs(&pairs).await?;
-        let redactions = seen.iter().filter_map(|seen| seen.event.redacted_by);
-        let events = self.by_nid(stood.iter().flatten().copied().chain(redactions).collect()).await?;
-        let previous = state_events
-            .iter()
-            .zip(stood)
-            .filter_map(|((nid, ..), previous)| Some((*nid, Arc::clone(events.get(&previous?)?))));
-        Ok(Context { previous: previous.collect(), redactions: events })
-    }
-
     async fn by_nid(&self, nids: Vec<EventNid>) -> Result<HashMap<EventNid, Arc<StoredEvent>>, StoreError> {
         let events = self.events.get_many(&nids).await?;
         Ok(events.into_iter().map(|event| (event.nid, event)).collect())
     }
 }
 
-impl Context {
+impl Beside {
+    /// The `unsigned` of an event in a timeline, as JSON. `now` is in milliseconds since the epoch.
+    pub fn unsigned(
+        &self,
+        viewer: &Viewer,
+        seen: &Seen,
+        (version, now): (&RoomVersion, i64),
+    ) -> Result<String, StoreError> {
+        let unsigned = Unsigned {
+            membership: Some(seen.membership.name()),
+            replaces_state: self.previous.get(&seen.event.nid).map(|event| &**event.pdu.event_id()),
+            prev_content: self.prev_content(seen, version)?,
+            ..unsigned(viewer, &seen.event, self, (version, now))?
+        };
+        json(&seen.event, &unsigned)
+    }
+
+    /// The `unsigned` of an event in a state, as JSON. `now` is in milliseconds since the epoch.
+    pub fn unsigned_state(
+        &self,
+        viewer: &Viewer,
+        event: &StoredEvent,
+        (version, now): (&RoomVersion, i64),
+    ) -> Result<String, StoreError> {
+        json(event, &unsigned(viewer, event, self, (version, now))?)
+    }
+
     /// The content that a state event took the place of, for a viewer who may see it.
     fn prev_content(&self, seen: &Seen, version: &RoomVersion) -> Result<Option<Box<RawValue>>, StoreError> {
         let Some(previous) = self.previous.get(&seen.event.nid).filter(|_| seen.shows_previous) else {
@@ -153,15 +179,15 @@ impl Context {
 fn unsigned<'a>(
     viewer: &Viewer,
     event: &'a StoredEvent,
-    context: &Context,
+    beside: &Beside,
     (version, now): (&RoomVersion, i64),
 ) -> Result<Unsigned<'a>, StoreError> {
-    let redaction = event.redacted_by.and_then(|nid| context.redactions.get(&nid));
+    let redaction = event.redacted_by.and_then(|nid| beside.redactions.get(&nid));
     let redacted_because = match redaction {
         None => None,
         Some(redaction) => {
             let unsigned = Unsigned { age: age(redaction, now), ..Unsigned::default() };
-            Some(encode(redaction, version, Form::Full, &unsigned)?)
+            Some(encode(redaction, version, Form::Full, &json(redaction, &unsigned)?)?)
         }
     };
     let sent_by = event
@@ -181,13 +207,26 @@ fn age(event: &StoredEvent, now: i64) -> i64 {
     now.saturating_sub(event.pdu.origin_server_ts().get().into()).max(0)
 }
 
+fn json(event: &StoredEvent, unsigned: &Unsigned<'_>) -> Result<String, StoreError> {
+    serde_json::to_string(unsigned).map_err(|_| StoreError::corrupt("event", event.nid))
+}
+
 fn encode(
     event: &StoredEvent,
     version: &RoomVersion,
     form: Form,
-    unsigned: &Unsigned<'_>,
+    unsigned: &str,
 ) -> Result<Box<RawValue>, StoreError> {
-    let corrupt = || StoreError::corrupt("event", event.nid);
+    let json = client_event(event, version, form)?.with_unsigned(unsigned);
+    RawValue::from_string(json).map_err(|_| StoreError::corrupt("event", event.nid))
+}
+
+/// An event as every client reads it, redacted where it is.
+pub fn client_event(
+    event: &StoredEvent,
+    version: &RoomVersion,
+    form: Form,
+) -> Result<ClientEvent, StoreError> {
     let held;
     let pdu = if event.redacted_by.is_some() {
         held = redacted(event, version)?;
@@ -199,11 +238,10 @@ fn encode(
         Form::Full => ClientEvent::full(pdu),
         Form::InSync => ClientEvent::in_sync(pdu),
     };
-    let unsigned = serde_json::to_string(unsigned).map_err(|_| corrupt())?;
-    let json = client_event.map_err(|_| corrupt())?.with_unsigned(&unsigned);
-    RawValue::from_string(json).map_err(|_| corrupt())
+    client_event.map_err(|_| StoreError::corrupt("event", event.nid))
 }
 
-fn redacted(event: &StoredEvent, version: &RoomVersion) -> Result<Pdu, StoreError> {
+/// What is left of a redacted event.
+pub fn redacted(event: &StoredEvent, version: &RoomVersion) -> Result<Pdu, StoreError> {
     event.pdu.redacted(version).map_err(|_| StoreError::corrupt("event", event.nid))
 }

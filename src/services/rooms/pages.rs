@@ -242,7 +242,7 @@ fn hides_all(filter: &EventFilter, room: &RoomId) -> bool {
 }
 
 /// Whether a filter wants an event, as its viewer reads it.
-pub(super) fn wants(filter: &EventFilter, event: &StoredEvent) -> bool {
+pub(crate) fn wants(filter: &EventFilter, event: &StoredEvent) -> bool {
     // Of a redacted event's content no `url` remains.
     let content = Some(event.pdu.content()).filter(|_| event.redacted_by.is_none());
     filter.matches(Candidate {

@@ -72,6 +72,11 @@ impl States {
         self.run(|nodes| state_tree::entries(nodes, root)).await
     }
 
+    /// Whole states, in their order. Nodes that are not at hand are read for all of them together.
+    pub async fn entries_of(&self, roots: &[Root]) -> Result<Vec<Vec<Entry>>, StoreError> {
+        self.run(|nodes| together(roots.iter().map(|root| state_tree::entries(nodes, *root)))).await
+    }
+
     /// In what two states differ.
     pub async fn diff(&self, before: Root, after: Root) -> Result<Vec<Change>, StoreError> {
         self.run(|nodes| state_tree::diff(nodes, before, after)).await
