@@ -13,9 +13,10 @@ use hearth_services::interned::Interned;
 use hearth_services::log::{Log, LogSettings};
 use hearth_services::rooms::RoomReader;
 use hearth_services::rooms::states::States;
+use hearth_services::rooms::viewer::Viewer;
 use hearth_services::statements;
 use hearth_services::sync::v2::{Request, no_filter};
-use hearth_services::sync::{Parts, Reader, Sync};
+use hearth_services::sync::{Parts, Sync};
 use hearth_store::Store;
 use hearth_store::connect::{Database, PoolSettings, Source};
 use hearth_store::log::{Change, Proposal};
@@ -75,27 +76,27 @@ impl World {
 
     /// Another process's sync: it remembers nothing.
     pub async fn cold_sync(&self) -> Sync {
-        let reader = RoomReader::new(self.store.clone(), self.interned.clone(), &self.log);
+        let reader = RoomReader::new(self.store.clone(), Interned::new(self.store.clone()), &self.log);
         sync(reader, &self.log, &self.stop).await
     }
 
     /// A local user with one device.
-    pub async fn user(&self, name: &str) -> Reader {
+    pub async fn user(&self, name: &str) -> Viewer {
         let id = UserId::parse(format!("@{name}:{SERVER}")).unwrap();
         let user = self.interned.user(&id).await.unwrap();
         let account = Change::CreateAccount { user, password_hash: None, admin: false, ts: 0 };
         self.log.commit(Proposal::change(account)).await.unwrap();
-        Reader { user, id, device: "DEVICE".into() }
+        Viewer { user, id, device: Some("DEVICE".to_owned()) }
     }
 
     /// A sync that does not wait; and how many statements it made.
-    pub async fn counted(&self, reader: &Reader, request: Request) -> (Value, u64) {
+    pub async fn counted(&self, reader: &Viewer, request: Request) -> (Value, u64) {
         let (answer, statements) = statements::counted(self.sync.v2(reader, &request)).await;
         (serde_json::from_str(&answer.unwrap()).unwrap(), statements)
     }
 
     /// A sync that does not wait.
-    pub async fn sync(&self, reader: &Reader, request: Request) -> Value {
+    pub async fn sync(&self, reader: &Viewer, request: Request) -> Value {
         self.counted(reader, request).await.0
     }
 

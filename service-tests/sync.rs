@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use hearth_services::sync::Reader;
+use hearth_services::rooms::viewer::Viewer;
+use hearth_services::statements;
 use hearth_services::sync::v2::{Request, StateSection};
 use serde_json::{Value, json};
 
@@ -52,6 +53,7 @@ async fn the_engine_over_a_real_database() {
     a_waiting_sync_wakes_for_what_concerns_its_user_and_for_nothing_else(&world).await;
     a_state_change_that_the_filter_hides_is_in_the_state(&world).await;
     one_left_hears_up_to_the_leaving(&world).await;
+    the_statements_of_a_sync_do_not_grow_with_the_rooms(&world).await;
     world.end().await;
 }
 
@@ -75,7 +77,7 @@ async fn a_quiet_sync_makes_no_statement_while_other_rooms_are_busy(world: &Worl
     assert_eq!(event["unsigned"]["transaction_id"], "txn");
     assert_eq!(event["unsigned"]["membership"], "join");
     let mut other = alice.clone();
-    other.device = "OTHER".into();
+    other.device = Some("OTHER".to_owned());
     let there = world.sync(&other, since(Some(&quiet))).await;
     assert_eq!(joined(&there, &room)["timeline"]["events"][0]["unsigned"]["transaction_id"], Value::Null);
 }
@@ -147,7 +149,7 @@ async fn the_past_is_judged_event_by_event(world: &World) {
         room.member(world, &alice, &bob, "invite").await;
         let invited = world.sync(&bob, since(Some(&first))).await;
         let told = &invited["rooms"]["invite"][room.id.as_str()]["invite_state"]["events"];
-        let member = |reader: &Reader| ("m.room.member".to_owned(), reader.id.to_string());
+        let member = |reader: &Viewer| ("m.room.member".to_owned(), reader.id.to_string());
         let names: Vec<(String, String)> =
             kinds(told).into_iter().map(|(kind, key)| (kind.to_owned(), key.to_owned())).collect();
         let mut wanted = vec![("m.room.create".to_owned(), String::new()), member(&alice), member(&bob)];
@@ -222,4 +224,43 @@ async fn one_left_hears_up_to_the_leaving(world: &World) {
     let whole = world.sync(&bob, with_left).await;
     assert!(!whole.to_string().contains("about bob"));
     assert!(!left(&whole, &room).is_null());
+}
+
+async fn the_statements_of_a_sync_do_not_grow_with_the_rooms(world: &World) {
+    let mut counts = Vec::new();
+    for rooms in [3, 12] {
+        let alice = world.user(&format!("has.{rooms}")).await;
+        let bob = world.user(&format!("speaks.{rooms}")).await;
+        let mut all = Vec::new();
+        for number in 0..rooms {
+            let mut room = Room::new(world, &bob, "shared").await;
+            if number % 2 == 0 {
+                room.set(world, &bob, ("m.room.name", ""), json!({"name": format!("Room {number}")})).await;
+            }
+            room.say(world, &bob, "before").await;
+            room.member(world, &alice, &alice, "join").await;
+            all.push(room);
+        }
+        let cold = world.cold_sync().await;
+        let ask = async |request: Request| {
+            let (answer, statements) = statements::counted(cold.v2(&alice, &request)).await;
+            (serde_json::from_str::<Value>(&answer.unwrap()).unwrap(), statements)
+        };
+        let (first, at_first) = ask(filtered(None, &json!({"room": {"timeline": {"limit": 2}}}))).await;
+        assert_eq!(first["rooms"]["join"].as_object().unwrap().len(), rooms);
+        let (same, afterwards) = ask(since(Some(&first))).await;
+        assert_eq!(same["rooms"], Value::Null);
+        let sent = all[0].say(world, &bob, "hello").await;
+        let (next, woken) = ask(since(Some(&first))).await;
+        assert_eq!(timeline(&next, &all[0]), [sent.id.as_str()]);
+        assert_eq!(ask(since(Some(&first))).await.1, 0);
+        let other = world.cold_sync().await;
+        let (answer, catching_up) = statements::counted(other.v2(&alice, &since(Some(&first)))).await;
+        let answer: Value = serde_json::from_str(&answer.unwrap()).unwrap();
+        assert_eq!(timeline(&answer, &all[0]), [sent.id.as_str()]);
+        counts.push([at_first, afterwards, woken, catching_up]);
+    }
+    assert_eq!(counts[0], counts[1]);
+    assert_eq!(counts[0][1], 0);
+    assert!(counts[0].iter().all(|count| *count < 20), "{counts:?}");
 }

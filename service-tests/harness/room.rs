@@ -7,7 +7,7 @@ use hearth_core::id::{EventNid, Position, RoomNid, Root, UserNid};
 use hearth_core::membership::Membership;
 use hearth_core::pdu::{Content, Depth, PduBuilder, Reference};
 use hearth_core::room_version::{self, RoomVersion};
-use hearth_services::sync::Reader;
+use hearth_services::rooms::viewer::Viewer;
 use hearth_store::log::{
     Append, Entry, MemberChange, NewEvent, NewNode, Proposal, Redacts, SentBy, StateChange,
 };
@@ -35,7 +35,7 @@ pub struct Sent {
 
 impl Room {
     /// A room with its creator in it, and a history visibility.
-    pub async fn new(world: &World, creator: &Reader, visibility: &str) -> Self {
+    pub async fn new(world: &World, creator: &Viewer, visibility: &str) -> Self {
         let version = room_version::rules(&RoomVersionId::V11).unwrap();
         let id = RoomId::new_v1(SERVER.try_into().unwrap());
         let nid = world.store.intern_room(&id, version).await.unwrap();
@@ -50,24 +50,24 @@ impl Room {
     }
 
     /// A message.
-    pub async fn say(&mut self, world: &World, by: &Reader, body: &str) -> Sent {
+    pub async fn say(&mut self, world: &World, by: &Viewer, body: &str) -> Sent {
         let content = json!({"msgtype": "m.text", "body": body});
         self.send(world, by, ("m.room.message", None), (content, None)).await
     }
 
     /// A state event.
-    pub async fn set(&mut self, world: &World, by: &Reader, at: (&str, &str), content: Value) -> Sent {
+    pub async fn set(&mut self, world: &World, by: &Viewer, at: (&str, &str), content: Value) -> Sent {
         self.send(world, by, (at.0, Some(at.1)), (content, None)).await
     }
 
     /// A member event.
-    pub async fn member(&mut self, world: &World, by: &Reader, of: &Reader, membership: &str) -> Sent {
+    pub async fn member(&mut self, world: &World, by: &Viewer, of: &Viewer, membership: &str) -> Sent {
         let content = json!({ "membership": membership });
         self.set(world, by, ("m.room.member", of.id.as_str()), content).await
     }
 
     /// A redaction that takes effect.
-    pub async fn redact(&mut self, world: &World, by: &Reader, target: &Sent) -> Sent {
+    pub async fn redact(&mut self, world: &World, by: &Viewer, target: &Sent) -> Sent {
         let content = json!({ "redacts": target.id });
         self.send(world, by, ("m.room.redaction", None), (content, Some(target))).await
     }
@@ -75,7 +75,7 @@ impl Room {
     async fn send(
         &mut self,
         world: &World,
-        by: &Reader,
+        by: &Viewer,
         (kind, key): (&str, Option<&str>),
         (content, target): (Value, Option<&Sent>),
     ) -> Sent {
@@ -104,7 +104,10 @@ impl Room {
             root_before: self.state.root,
             auth_events: Vec::new(),
             auth_order: 1,
-            sent_by: Some(SentBy { device_id: by.device.to_string(), txn_id: "txn".to_owned() }),
+            sent_by: Some(SentBy {
+                device_id: by.device.clone().unwrap_or_default(),
+                txn_id: "txn".to_owned(),
+            }),
             heads: None,
             state: None,
             members: Vec::new(),

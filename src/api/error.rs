@@ -321,6 +321,9 @@ impl From<SyncError> for Error {
             SyncError::BadFilter(why) => {
                 Self::bad_request(ErrorKind::BadJson, format!("This is not a filter: {why}."))
             }
+            SyncError::Relations => {
+                Self::bad_request(ErrorKind::InvalidParam, "This server does not filter by relations yet.")
+            }
             SyncError::Behind => Self(Box::new(Kind::Unavailable(Box::new(error)))),
             SyncError::Filter(error) => error.into(),
             SyncError::Store(error) => error.into(),

@@ -15,7 +15,6 @@ mod shown;
 mod state;
 mod stripped;
 mod timeline;
-mod unsigned;
 pub mod v2;
 
 use std::sync::Arc;
@@ -28,13 +27,12 @@ use quick_cache::sync::Cache;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use self::engine::Reader;
-
 use self::engine::{Changes, Engine, View};
 use self::memory::Connection;
 use crate::filters::{FilterError, Filters};
 use crate::log::{Apply, Log};
 use crate::rooms::RoomReader;
+use crate::rooms::viewer::Viewer;
 
 /// Filters kept in memory, read. They never change.
 const FILTERS: usize = 10_000;
@@ -51,6 +49,9 @@ pub enum SyncError {
     /// The filter is malformed.
     #[error(transparent)]
     BadFilter(#[from] hearth_core::sync_filter::FilterError),
+    /// The filter asks for what relates to events, which is not indexed.
+    #[error("this server does not filter by relations yet")]
+    Relations,
     /// This process has not applied what is committed.
     #[error("this process is behind the log")]
     Behind,
@@ -100,13 +101,13 @@ impl Sync {
     /// The filter that a client means: an inline definition, or the id of one it uploaded.
     pub async fn filter(&self, user: UserNid, filter: &str) -> Result<Arc<FilterDefinition>, SyncError> {
         if filter.starts_with('{') {
-            return Ok(Arc::new(FilterDefinition::parse(filter)?));
+            return read(filter);
         }
         let key = (user, filter.to_owned());
         if let Some(read) = self.inner.read_filters.get(&key) {
             return Ok(read);
         }
-        let read = Arc::new(FilterDefinition::parse(self.inner.filters.get(user, filter).await?)?);
+        let read = read(&self.inner.filters.get(user, filter).await?)?;
         self.inner.read_filters.insert(key, Arc::clone(&read));
         Ok(read)
     }
@@ -115,7 +116,7 @@ impl Sync {
     /// something does.
     async fn wait(
         &self,
-        reader: &Reader,
+        viewer: &Viewer,
         since: Option<Position>,
         view: View<'_>,
         timeout: Duration,
@@ -128,10 +129,10 @@ impl Sync {
             engine.wait_applied(since).await?;
         }
         let deadline = Instant::now() + timeout.min(self.inner.longest_wait);
-        let mut connection = Connection::open(&engine.memory, reader.user);
+        let mut connection = Connection::open(&engine.memory, viewer.user);
         let mut closed_before = None;
         loop {
-            let changes = engine.changes(&mut connection, reader, since, view).await?;
+            let changes = engine.changes(&mut connection, viewer, since, view).await?;
             let closed_before = *closed_before.get_or_insert(changes.sessions_closed);
             let answer = since.is_none()
                 || view.full_state
@@ -149,4 +150,14 @@ impl Sync {
             return Ok(changes);
         }
     }
+}
+
+/// Reads a filter's definition.
+fn read(definition: &str) -> Result<Arc<FilterDefinition>, SyncError> {
+    let filter = FilterDefinition::parse(definition)?;
+    let room = &filter.room;
+    if room.timeline.asks_for_relations() || room.state.asks_for_relations() {
+        return Err(SyncError::Relations);
+    }
+    Ok(Arc::new(filter))
 }

@@ -170,4 +170,29 @@ impl Store {
         .await?;
         Ok(users.into_iter().map(UserNid::new).collect())
     }
+
+    /// As [`Store::heroes`] for several rooms at once, without leaving anybody out: rooms and users, those of a room
+    /// together and in their order.
+    pub async fn heroes_of(&self, rooms: &[RoomNid], limit: i64) -> Result<Vec<(RoomNid, UserNid)>> {
+        let rooms: Vec<i64> = rooms.iter().map(|room| room.get()).collect();
+        let among = [Membership::Join.number(), Membership::Invite.number()];
+        let heroes: Vec<(i64, i64)> = sqlx::query_as(
+            "SELECT r.room, h.user_nid
+             FROM unnest($1::bigint[]) AS r (room)
+             CROSS JOIN LATERAL (
+                 SELECT m.user_nid, m.pos FROM membership m
+                 WHERE m.room_nid = r.room AND m.membership = ANY ($2)
+                   AND NOT EXISTS (SELECT FROM membership later
+                                   WHERE later.user_nid = m.user_nid AND later.room_nid = m.room_nid
+                                     AND later.pos > m.pos)
+                 ORDER BY m.pos LIMIT $3) h
+             ORDER BY r.room, h.pos",
+        )
+        .bind(rooms)
+        .bind(&among[..])
+        .bind(limit)
+        .fetch_all(self.db())
+        .await?;
+        Ok(heroes.into_iter().map(|(room, user)| (RoomNid::new(room), UserNid::new(user))).collect())
+    }
 }

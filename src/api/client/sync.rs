@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::extract::Query;
 use hearth_core::token::SyncToken;
-use hearth_services::sync::Reader;
+use hearth_services::rooms::viewer::Viewer;
 use hearth_services::sync::v2::{self, StateSection};
 use ruma::api::client::sync::sync_events;
 use ruma::api::error::{DeserializationError, Error as MatrixError, ErrorKind};
@@ -60,7 +60,7 @@ async fn sync(app: App, Ruma { request, caller }: Ruma<SyncRequest>) -> Result<J
         Some(filter) => app.sync.filter(caller.user, filter).await?,
         None => v2::no_filter(),
     };
-    let reader = Reader { user: caller.user, id: caller.user_id, device: caller.device_id };
+    let viewer = Viewer { user: caller.user, id: caller.user_id, device: Some(caller.device_id.into()) };
     let asked = v2::Request {
         since,
         filter,
@@ -68,7 +68,7 @@ async fn sync(app: App, Ruma { request, caller }: Ruma<SyncRequest>) -> Result<J
         state: request.state_section(),
         timeout: Duration::from_millis(request.timeout),
     };
-    Ok(Json::written(app.sync.v2(&reader, &asked).await?))
+    Ok(Json::written(app.sync.v2(&viewer, &asked).await?))
 }
 
 impl SyncRequest {

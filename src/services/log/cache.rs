@@ -161,4 +161,14 @@ mod tests {
         assert_eq!(cache.get(&"k", || async { Ok::<_, ()>(None) }).await, Ok(None));
         assert_eq!(cache.get(&"k", || async { Ok::<_, ()>(Some(1)) }).await, Ok(Some(Arc::new(1))));
     }
+
+    #[tokio::test]
+    async fn values_read_together_are_kept_one_by_one() {
+        let cache = Cache::new(10);
+        let reading = cache.read_many(&["a", "b"]);
+        cache.invalidate(&"b");
+        assert_eq!((reading.keep(&"a", Arc::new(1)), reading.keep(&"b", Arc::new(2))), (1.into(), 2.into()));
+        drop(reading);
+        assert_eq!((cache.peek(&"a"), cache.peek(&"b")), (Some(Arc::new(1)), None));
+    }
 }

@@ -6,27 +6,27 @@ use std::time::Duration;
 
 use hearth_core::id::{Position, RoomNid, UserNid};
 use hearth_core::membership::Membership;
-use hearth_core::pdu::Pdu;
 use hearth_core::sync_filter::{Candidate, EventFilter, RoomFilter};
+use hearth_store::StoreError;
 use hearth_store::account_data::{AccountData, GLOBAL};
+use hearth_store::event::StoredEvent;
 use hearth_store::membership::MembershipAt;
 use hearth_store::room::Room;
-use hearth_store::{Store, StoreError};
 use quick_cache::sync::Cache;
-use ruma::{OwnedDeviceId, OwnedUserId, RoomId};
+use ruma::RoomId;
 
 use super::SyncError;
 use super::heroes::Heroes;
 use super::memory::{Concerned, Connection, Joined, Member, Memory, Sample};
 use super::plan::{Plan, Section, Span, is_wanted_first, plan};
 use super::state::Summary;
-use super::timeline::{Seen, Timeline};
-use crate::interned::Interned;
+use super::timeline::Timeline;
 use crate::log::Log;
 use crate::push_rules;
 use crate::rooms::RoomReader;
-use crate::rooms::events::Events;
-use crate::rooms::states::States;
+use crate::rooms::client_view::Beside;
+use crate::rooms::viewer::Viewer;
+use crate::rooms::visible::Seen;
 
 /// Rooms whose id and version are kept; they never change.
 const ROOMS: usize = 100_000;
@@ -40,25 +40,11 @@ const APPLY_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the engine stands on.
 pub(super) struct Engine {
-    pub(super) store: Store,
+    pub(super) reader: RoomReader,
     pub(super) log: Log,
-    pub(super) interned: Interned,
-    pub(super) events: Events,
-    pub(super) states: States,
     pub(super) memory: Arc<Memory>,
     pub(super) heroes: Arc<Heroes>,
     pub(super) rooms: Cache<RoomNid, Arc<Room>>,
-}
-
-/// Who reads.
-#[derive(Clone, Debug)]
-pub struct Reader {
-    /// The user.
-    pub user: UserNid,
-    /// Their id.
-    pub id: OwnedUserId,
-    /// The device, which alone is shown its transaction ids.
-    pub device: OwnedDeviceId,
 }
 
 /// What of a room's changes is wanted, and how.
@@ -84,6 +70,10 @@ pub(super) struct Changes {
     pub(super) rooms: Vec<RoomChanges>,
     /// Of the whole account.
     pub(super) account_data: Vec<AccountData>,
+    /// What is told beside the events of timelines.
+    pub(super) beside: Beside,
+    /// What is told beside the events of states.
+    pub(super) beside_state: Beside,
     /// When a session of the user was last closed.
     pub(super) sessions_closed: Position,
 }
@@ -94,7 +84,7 @@ pub(super) struct RoomChanges {
     pub(super) plan: Plan,
     pub(super) room: Arc<Room>,
     pub(super) timeline: Timeline,
-    pub(super) state: Vec<Seen>,
+    pub(super) state: Vec<Arc<StoredEvent>>,
     pub(super) summary: Option<Summary>,
     pub(super) account_data: Vec<AccountData>,
     /// For those who are not in: what they are told of the room, each a JSON object.
@@ -133,10 +123,9 @@ impl RoomChanges {
 
 impl Engine {
     pub(super) fn new(reader: RoomReader, log: Log) -> Self {
-        let RoomReader { store, interned, events, states, .. } = reader;
         let memory = Arc::new(Memory::new());
-        let heroes = Arc::new(Heroes::new(store.clone()));
-        Self { store, log, interned, events, states, memory, heroes, rooms: Cache::new(ROOMS) }
+        let heroes = Arc::new(Heroes::new(reader.store.clone()));
+        Self { reader, log, memory, heroes, rooms: Cache::new(ROOMS) }
     }
 
     /// Reads what a registered user is to their rooms, unless it is in memory.
@@ -144,8 +133,8 @@ impl Engine {
         if self.memory.is_loaded(user) {
             return Ok(());
         }
-        let rows = self.store.memberships_of(user).await?;
-        let account_data = self.store.account_data_changed(user).await?;
+        let rows = self.reader.store.memberships_of(user).await?;
+        let account_data = self.reader.store.account_data_changed(user).await?;
         // What was read may be ahead of what this process has applied; memory must be of one position.
         let newest = rows.iter().map(|row| row.pos).max().unwrap_or(Position::ZERO);
         self.wait_applied(newest).await?;
@@ -165,19 +154,19 @@ impl Engine {
     pub(super) async fn changes(
         &self,
         connection: &mut Connection,
-        reader: &Reader,
+        viewer: &Viewer,
         since: Option<Position>,
         view: View<'_>,
     ) -> Result<Changes, SyncError> {
-        let sample = self.sample(connection, reader, since, view.full_state).await?;
+        let sample = self.sample(connection, viewer, since, view.full_state).await?;
         let span = Span { since, upto: sample.upto };
-        let mut account_data = self.account_data(reader, span, &sample).await?;
+        let mut account_data = self.account_data(viewer, span, &sample).await?;
         let also = account_data.keys().copied().collect();
-        let plans = self.plans(reader, span, &sample, view, also).await?;
+        let plans = self.plans(viewer, span, &sample, view, also).await?;
         let mut rooms = self.wanted(plans, view).await?;
-        self.fill_timelines(reader, &mut rooms, view).await?;
-        self.fill_states(reader, &mut rooms, view).await?;
-        self.fill_stripped(reader, &mut rooms).await?;
+        self.fill_timelines(viewer, &mut rooms, view).await?;
+        self.fill_states(viewer, &mut rooms, view).await?;
+        self.fill_stripped(viewer, &mut rooms).await?;
         for room in &mut rooms {
             if matches!(room.plan.section, Section::Join | Section::Leave) {
                 let pieces = account_data.remove(&room.plan.room).unwrap_or_default();
@@ -190,21 +179,30 @@ impl Engine {
         rooms.retain(|room| !room.is_empty());
         let mut account_data = account_data.remove(&GLOBAL).unwrap_or_default();
         account_data.retain(|piece| wants_piece(view.account_data, piece, None));
-        Ok(Changes { upto: sample.upto, rooms, account_data, sessions_closed: sample.sessions_closed })
+        let beside = self.reader.beside(&all_told(&rooms)).await?;
+        let beside_state = self.reader.beside_state(&all_state(&rooms)).await?;
+        Ok(Changes {
+            upto: sample.upto,
+            rooms,
+            account_data,
+            beside,
+            beside_state,
+            sessions_closed: sample.sessions_closed,
+        })
     }
 
     async fn sample(
         &self,
         connection: &mut Connection,
-        reader: &Reader,
+        viewer: &Viewer,
         since: Option<Position>,
         all_joined: bool,
     ) -> Result<Sample, SyncError> {
         for _ in 0..LOADS {
-            self.load(reader.user).await?;
+            self.load(viewer.user).await?;
             connection.look();
             let least = since.unwrap_or(Position::ZERO).max(self.log.applied());
-            if let Some(sample) = self.memory.sample(reader.user, since, least, all_joined) {
+            if let Some(sample) = self.memory.sample(viewer.user, since, least, all_joined) {
                 return Ok(sample);
             }
         }
@@ -214,14 +212,14 @@ impl Engine {
     /// The account data that changed, by room.
     async fn account_data(
         &self,
-        reader: &Reader,
+        viewer: &Viewer,
         span: Span,
         sample: &Sample,
     ) -> Result<HashMap<RoomNid, Vec<AccountData>>, StoreError> {
         let mut by_room: HashMap<RoomNid, Vec<AccountData>> = HashMap::new();
         if sample.account_data {
             let since = span.since.unwrap_or(Position::ZERO);
-            for piece in self.store.account_data_since(reader.user, since).await? {
+            for piece in self.reader.store.account_data_since(viewer.user, since).await? {
                 // At a first sync there is nothing to take back.
                 if piece.content.is_some() || span.since.is_some() {
                     by_room.entry(piece.room).or_default().push(piece);
@@ -229,7 +227,7 @@ impl Engine {
             }
         }
         if span.since.is_none() {
-            by_room.entry(GLOBAL).or_default().push(push_rules(reader));
+            by_room.entry(GLOBAL).or_default().push(push_rules(viewer));
         }
         Ok(by_room)
     }
@@ -238,7 +236,7 @@ impl Engine {
     /// that is not in the timeline.
     async fn plans(
         &self,
-        reader: &Reader,
+        viewer: &Viewer,
         span: Span,
         sample: &Sample,
         view: View<'_>,
@@ -260,7 +258,7 @@ impl Engine {
         asked.sort_unstable();
         asked.dedup();
         if !asked.is_empty() {
-            let rows = self.store.memberships_in(reader.user, &asked, span.upto).await?;
+            let rows = self.reader.store.memberships_in(viewer.user, &asked, span.upto).await?;
             let of_rooms = rows.chunk_by(|a: &MembershipAt, b: &MembershipAt| a.room == b.room);
             plans.extend(of_rooms.filter_map(|rows| plan(rows, span, include_leave)));
         }
@@ -273,7 +271,7 @@ impl Engine {
             Joined::Changed(rooms) => Ok(rooms.clone()),
             Joined::All(rooms) if all || rooms.is_empty() => Ok(rooms.clone()),
             Joined::All(rooms) => {
-                self.store.changed_rooms(rooms, span.since.unwrap_or(Position::ZERO), span.upto).await
+                self.reader.store.changed_rooms(rooms, span.since.unwrap_or(Position::ZERO), span.upto).await
             }
         }
     }
@@ -284,7 +282,7 @@ impl Engine {
             plans.iter().map(|plan| plan.room).filter(|room| self.rooms.get(room).is_none()).collect();
         let mut read: HashMap<RoomNid, Arc<Room>> = HashMap::new();
         if !missing.is_empty() {
-            for room in self.store.rooms(&missing).await? {
+            for room in self.reader.store.rooms(&missing).await? {
                 let room = Arc::new(room);
                 self.rooms.insert(room.nid, Arc::clone(&room));
                 read.insert(room.nid, room);
@@ -302,6 +300,16 @@ impl Engine {
     }
 }
 
+/// The events of all timelines.
+fn all_told(rooms: &[RoomChanges]) -> Vec<&Seen> {
+    rooms.iter().flat_map(|room| &room.timeline.events).map(|told| &told.seen).collect()
+}
+
+/// The events of all states.
+fn all_state(rooms: &[RoomChanges]) -> Vec<&StoredEvent> {
+    rooms.iter().flat_map(|room| &room.state).map(Arc::as_ref).collect()
+}
+
 /// The plans of a first sync that need nothing more to be read, and the rooms whose plans do.
 fn first_plans(all: &[(RoomNid, Member)], span: Span, include_leave: bool) -> (Vec<Plan>, Vec<RoomNid>) {
     let (mut plans, mut asked) = (Vec::new(), Vec::new());
@@ -316,8 +324,8 @@ fn first_plans(all: &[(RoomNid, Member)], span: Span, include_leave: bool) -> (V
 }
 
 /// The push rules of a user, as account data.
-fn push_rules(reader: &Reader) -> AccountData {
-    let rules = serde_json::json!({ "global": push_rules::of(&reader.id) });
+fn push_rules(viewer: &Viewer) -> AccountData {
+    let rules = serde_json::json!({ "global": push_rules::of(&viewer.id) });
     AccountData {
         room: GLOBAL,
         data_type: "m.push_rules".to_owned(),
@@ -330,14 +338,4 @@ fn push_rules(reader: &Reader) -> AccountData {
 fn wants_piece(filter: &EventFilter, piece: &AccountData, room: Option<&RoomId>) -> bool {
     let candidate = Candidate { event_type: &piece.data_type, sender: None, room_id: room, content: None };
     filter.matches(candidate)
-}
-
-/// What a filter looks at in an event.
-pub(super) fn candidate<'a>(event_type: &'a str, pdu: &'a Pdu) -> Candidate<'a> {
-    Candidate {
-        event_type,
-        sender: Some(pdu.sender()),
-        room_id: Some(pdu.room_id()),
-        content: Some(pdu.content()),
-    }
 }

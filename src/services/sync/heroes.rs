@@ -1,5 +1,7 @@
 //! The users whose names stand for a room that has none.
 
+use std::sync::Arc;
+
 use hearth_core::id::{RoomNid, UserNid};
 use hearth_core::membership::Membership;
 use hearth_store::{Store, StoreError};
@@ -14,6 +16,9 @@ pub(super) const HEROES: usize = 5;
 
 /// One more than there are heroes, because nobody is their own.
 const KEPT: i64 = 6;
+
+/// Rooms whose heroes are read in one statement.
+const TOGETHER: usize = 100;
 
 /// Rooms whose heroes are kept in memory.
 const ROOMS: usize = 20_000;
@@ -40,6 +45,25 @@ impl Heroes {
         // > If no joined or invited members exist, use those who left or were banned.
         let gone = [Membership::Leave, Membership::Ban];
         self.store.first_members(room, reader, &gone, KEPT - 1).await
+    }
+
+    /// Reads the heroes of rooms that are not in memory, for all of them together. Returns all that were read.
+    pub(super) async fn prepare(&self, rooms: &[RoomNid]) -> Result<Vec<UserNid>, StoreError> {
+        let missing: Vec<RoomNid> =
+            rooms.iter().copied().filter(|room| self.cache.peek(room).is_none()).collect();
+        let mut read = Vec::new();
+        for rooms in missing.chunks(TOGETHER) {
+            let reading = self.cache.read_many(rooms);
+            let heroes = self.store.heroes_of(rooms, KEPT).await?;
+            for of_room in heroes.chunk_by(|a, b| a.0 == b.0) {
+                let users: Vec<UserNid> = of_room.iter().map(|(_, user)| *user).collect();
+                read.extend(&users);
+                if let Some((room, _)) = of_room.first() {
+                    reading.keep(room, Arc::new(users));
+                }
+            }
+        }
+        Ok(read)
     }
 
     async fn first(&self, room: RoomNid) -> Result<Vec<UserNid>, StoreError> {

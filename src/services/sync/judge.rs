@@ -1,77 +1,54 @@
-//! Whether a reader may see an event of a room's past.
+//! Which events of a room's past a reader may see.
 
-use hearth_core::id::{EventNid, Root, StateKeyNid};
-use hearth_core::membership::Membership;
-use hearth_core::visibility::{HistoryVisibility, View, may_see, may_see_change};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use hearth_core::id::{EventNid, Root};
 use hearth_store::StoreError;
 use hearth_store::event::StoredEvent;
 use ruma::events::TimelineEventType;
-use serde::Deserialize;
 
-use super::engine::{Engine, Reader};
+use super::engine::Engine;
 use super::plan::Plan;
-use super::shown::Shown;
-
-/// The part of a member event's content that says what its user is.
-#[derive(Deserialize)]
-struct MemberContent<'a> {
-    #[serde(borrow)]
-    membership: std::borrow::Cow<'a, str>,
-}
+use crate::rooms::viewer::{Past, Viewer};
+use crate::rooms::visible::Seen;
 
 impl Engine {
-    /// What the reader was to the room at an event, the event included, if they may see it.
+    /// Those of a room's events that a reader may see, by their integers.
     ///
-    /// Whoever was in at that time, by the log, sees it; all else is judged by the state at the event.
+    /// Whoever was in at an event, by the log, sees it; all else is judged by the state at the event.
     pub(super) async fn judge(
         &self,
-        reader: &Reader,
+        viewer: &Viewer,
         plan: &Plan,
-        shown: &Shown,
-    ) -> Result<Option<Membership>, StoreError> {
-        let event = &shown.event;
-        let own = own_membership(reader, event);
-        if plan.outsider {
-            return Ok(own);
+        page: &[Arc<StoredEvent>],
+    ) -> Result<HashMap<EventNid, Seen>, StoreError> {
+        let mut seen = HashMap::with_capacity(page.len());
+        for event in page.iter().filter(|event| !is_doubtful(plan, event)) {
+            if !plan.outsider || is_about(viewer, event) {
+                seen.insert(event.nid, Seen::by_member(viewer, Arc::clone(event)));
+            }
         }
-        let live = event.place.is_some_and(|place| place.sub == 0);
-        if live && plan.is_in(shown.pos()) {
-            return Ok(Some(own.unwrap_or(Membership::Join)));
+        let doubtful = doubtful(plan, page);
+        if !doubtful.is_empty() {
+            let past = Past::new(plan.past(viewer.user));
+            let judged = self.reader.seen(viewer, &past, doubtful).await?;
+            seen.extend(judged.into_iter().map(|one| (one.event.nid, one)));
         }
-        // The state at the event was never worked out: nobody can tell who may see it.
-        let Some(root) = event.root_before else { return Ok(None) };
-        let before = self.view_at(reader, root).await?;
-        let mut after = before;
-        if own.is_some() {
-            after.membership = own;
-        }
-        if *event.pdu.event_type() == TimelineEventType::RoomHistoryVisibility
-            && event.pdu.state_key() == Some("")
-        {
-            after.visibility = HistoryVisibility::from_content(event.pdu.content());
-        }
-        let joined_later = plan.is_in_later(shown.pos());
-        let visible = if after == before {
-            may_see(before, joined_later)
-        } else {
-            may_see_change(before, after, joined_later)
-        };
-        Ok(visible.then(|| after.membership.unwrap_or(Membership::Leave)))
+        Ok(seen)
     }
 
-    /// What decides about a reader in a state of the room.
-    async fn view_at(&self, reader: &Reader, root: Root) -> Result<View, StoreError> {
-        let visibility = self.at(root, "m.room.history_visibility", "").await?;
-        let member = self.at(root, "m.room.member", reader.id.as_str()).await?;
-        let visibility = match visibility {
-            Some(nid) => HistoryVisibility::from_content(self.events.get(nid).await?.pdu.content()),
-            None => HistoryVisibility::default(),
-        };
-        let membership = match member {
-            Some(nid) => membership(&*self.events.get(nid).await?),
-            None => None,
-        };
-        Ok(View { visibility, membership })
+    /// Reads what judging events of many rooms takes, for all of them together.
+    pub(super) async fn prepare_judging(
+        &self,
+        viewer: &Viewer,
+        doubtful: Vec<Arc<StoredEvent>>,
+    ) -> Result<(), StoreError> {
+        if !doubtful.is_empty() {
+            // What comes of it does not matter: each room has its own past. What was read stays in memory.
+            self.reader.seen(viewer, &Past::default(), doubtful).await?;
+        }
+        Ok(())
     }
 
     /// What stands at a type and state key in a state.
@@ -81,31 +58,25 @@ impl Engine {
         event_type: &str,
         state_key: &str,
     ) -> Result<Option<EventNid>, StoreError> {
-        match self.key(event_type, state_key).await? {
-            Some(key) => self.states.get(root, key).await,
-            None => Ok(None),
-        }
-    }
-
-    /// The integer of a type and state key, if anything was ever sent under them.
-    pub(super) async fn key(
-        &self,
-        event_type: &str,
-        state_key: &str,
-    ) -> Result<Option<StateKeyNid>, StoreError> {
-        self.interned.known_state_key(event_type, state_key).await
+        // Made if need be: that nothing was ever sent under it would have to be asked every time.
+        let key = self.reader.interned.state_key(event_type, state_key).await?;
+        self.reader.states.get(root, key).await
     }
 }
 
-/// What an event makes of its reader, if it is about them.
-fn own_membership(reader: &Reader, event: &StoredEvent) -> Option<Membership> {
-    let is_own = *event.pdu.event_type() == TimelineEventType::RoomMember
-        && event.pdu.state_key() == Some(reader.id.as_str());
-    is_own.then(|| membership(event)).flatten()
+/// Those of a page that must be judged by the state at them.
+pub(super) fn doubtful(plan: &Plan, page: &[Arc<StoredEvent>]) -> Vec<Arc<StoredEvent>> {
+    page.iter().filter(|event| is_doubtful(plan, event)).cloned().collect()
 }
 
-/// What a member event makes of its user.
-fn membership(event: &StoredEvent) -> Option<Membership> {
-    let content: MemberContent<'_> = serde_json::from_str(event.pdu.content().get()).ok()?;
-    Membership::from_name(&content.membership)
+/// Whether the log alone does not tell if the reader was in at an event. What was fetched later stands elsewhere
+/// in the log than in the history.
+fn is_doubtful(plan: &Plan, event: &StoredEvent) -> bool {
+    !plan.outsider && !event.place.is_some_and(|place| place.sub == 0 && plan.is_in(place.anchor))
+}
+
+/// Whether an event is the reader's own member event.
+fn is_about(viewer: &Viewer, event: &StoredEvent) -> bool {
+    *event.pdu.event_type() == TimelineEventType::RoomMember
+        && event.pdu.state_key() == Some(viewer.id.as_str())
 }

@@ -1,6 +1,6 @@
 //! Which part of a room a reader is to hear of, from nothing but what they were to it and when.
 
-use hearth_core::id::{Position, RoomNid};
+use hearth_core::id::{Position, RoomNid, UserNid};
 use hearth_core::membership::Membership;
 use hearth_store::membership::MembershipAt;
 
@@ -95,10 +95,22 @@ impl Plan {
         self.stays.iter().any(|stay| stay.from <= pos && stay.to.is_none_or(|to| pos <= to))
     }
 
-    /// Whether the reader was in at a position or any time after it.
-    #[must_use]
-    pub(super) fn is_in_later(&self, pos: Position) -> bool {
-        self.stays.iter().any(|stay| stay.to.is_none_or(|to| pos <= to))
+    /// The stays as rows of memberships.
+    pub(super) fn past(&self, user: UserNid) -> Vec<MembershipAt> {
+        let row = |pos, membership| MembershipAt {
+            user,
+            room: self.room,
+            pos,
+            membership,
+            forgotten: false,
+            event: None,
+            stripped_state: None,
+        };
+        let rows = |stay: &Stay| {
+            let end = stay.to.map(|to| row(to, Membership::Leave));
+            [Some(row(stay.from, Membership::Join)), end]
+        };
+        self.stays.iter().flat_map(rows).flatten().collect()
     }
 }
 

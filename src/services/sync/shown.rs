@@ -8,6 +8,8 @@ use hearth_core::room_version::RoomVersion;
 use hearth_store::StoreError;
 use hearth_store::event::StoredEvent;
 
+use crate::rooms::client_view::{Form, client_event};
+
 /// An event, and its JSON without `unsigned`, made once, when the first reader asks for it.
 #[derive(Debug)]
 pub(super) struct Shown {
@@ -28,7 +30,7 @@ impl Shown {
         if let Some(json) = self.json.get() {
             return Ok(json);
         }
-        let made = client_event(&self.event, version)?;
+        let made = client_event(&self.event, version, Form::InSync)?;
         Ok(self.json.get_or_init(|| made))
     }
 
@@ -48,12 +50,3 @@ impl Shown {
 
 /// What an event takes beside its text.
 const FIXED_BYTES: usize = 1024;
-
-fn client_event(event: &StoredEvent, version: &RoomVersion) -> Result<ClientEvent, StoreError> {
-    let corrupt = |_| StoreError::corrupt("event", event.nid);
-    if event.redacted_by.is_none() {
-        return ClientEvent::in_sync(&event.pdu).map_err(corrupt);
-    }
-    let redacted = event.pdu.redacted(version).map_err(corrupt)?;
-    ClientEvent::in_sync(&redacted).map_err(corrupt)
-}

@@ -4,16 +4,16 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use hearth_core::id::{EventNid, Position, RoomNid, Root, StateKeyNid};
-use hearth_core::membership::Membership;
+use hearth_core::state_tree;
 use hearth_store::StoreError;
 use hearth_store::event::StoredEvent;
 use hearth_store::log::StateChange;
 use ruma::OwnedUserId;
 
-use super::engine::{Engine, Reader, RoomChanges, View, candidate};
-use super::plan::{Plan, Section};
-use super::shown::Shown;
-use super::timeline::{Seen, Timeline};
+use super::engine::{Engine, RoomChanges, View};
+use super::plan::Section;
+use crate::rooms;
+use crate::rooms::viewer::Viewer;
 
 /// What sums up a room for those in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,31 +42,36 @@ struct Members(HashSet<StateKeyNid>);
 
 const MEMBER: &str = "m.room.member";
 
+/// What a room is called by: types, and the fields of their contents.
+const NAMES: [(&str, &str); 2] = [("m.room.name", "name"), ("m.room.canonical_alias", "alias")];
+
 impl Engine {
     /// Works out state and summary of rooms whose timelines are there.
     pub(super) async fn fill_states(
         &self,
-        reader: &Reader,
+        viewer: &Viewer,
         rooms: &mut [RoomChanges],
         view: View<'_>,
     ) -> Result<(), StoreError> {
         let ends = self.ends(rooms).await?;
+        let mut whole = self.whole_states(rooms, &ends, view).await?;
         let mut wanted: Vec<Vec<EventNid>> = Vec::with_capacity(rooms.len());
         for room in rooms.iter_mut() {
             let Some(ends) = ends.get(&room.plan.room) else {
                 wanted.push(Vec::new());
                 continue;
             };
-            let summary = self.summary(reader, room, *ends).await?;
-            let entries = self.entries(reader, room, *ends, (view, summary.as_ref())).await?;
+            let summary = self.summary(viewer, room, *ends).await?;
+            let whole = whole.remove(&room.plan.room);
+            let entries = self.entries(viewer, room, (*ends, whole), (view, summary.as_ref())).await?;
             room.summary = summary.filter(|_| room.plan.section == Section::Join);
             wanted.push(entries.into_values().collect());
         }
         let nids: Vec<EventNid> = wanted.iter().flatten().copied().collect();
-        let mut events = self.events.get_many(&nids).await?.into_iter();
+        let mut events = self.reader.events.get_many(&nids).await?.into_iter();
         for (room, wanted) in rooms.iter_mut().zip(wanted) {
             let state: Vec<Arc<StoredEvent>> = events.by_ref().take(wanted.len()).collect();
-            room.state = self.shown_state(&room.plan, state, view).await?;
+            room.state = state_in_order(state, view);
         }
         Ok(())
     }
@@ -110,7 +115,7 @@ impl Engine {
             }
         }
         if !missing.is_empty() {
-            for read in self.store.room_states_at(&missing).await? {
+            for read in self.reader.store.room_states_at(&missing).await? {
                 self.memory.learn_state(read.room, read.at, read.state);
                 states.insert((read.room, read.at), read.state);
             }
@@ -121,22 +126,23 @@ impl Engine {
     /// What of a room's state its reader must be told.
     async fn entries(
         &self,
-        reader: &Reader,
+        viewer: &Viewer,
         room: &RoomChanges,
-        ends: Ends,
+        (ends, whole): (Ends, Option<Entries>),
         (view, summary): (View<'_>, Option<&Summary>),
     ) -> Result<Entries, StoreError> {
         let end = ends.end.root;
-        let start = if view.state_at_end { end } else { start(&room.timeline).unwrap_or(end) };
-        let known = ends.known.filter(|_| !view.full_state || room.plan.section != Section::Join);
-        let mut entries = match known {
-            Some(known) => self.difference(known.root, start).await?,
-            None => self.whole(start).await?,
+        let start = start(room, ends, view);
+        let is_whole = whole.is_some();
+        let mut entries = match (whole, ends.known) {
+            (Some(whole), _) => whole,
+            (None, Some(known)) => self.difference(known.root, start).await?,
+            (None, None) => Entries::new(),
         };
         let lazy = view.rooms.state.lazy_load_members;
         if lazy {
-            let needed = self.needed_members(reader, room, summary, known.is_none()).await?;
-            if known.is_none() {
+            let needed = self.needed_members(viewer, room, summary, is_whole).await?;
+            if is_whole {
                 let members = self.members_among(entries.keys().copied().collect()).await?;
                 entries.retain(|key, _| needed.contains(key) || !members.0.contains(key));
             } else {
@@ -144,15 +150,58 @@ impl Engine {
             }
         }
         // What the timeline does not lead to: a resolution changed it, or the filter hides what did.
-        let told: HashSet<EventNid> = room.timeline.events.iter().map(|seen| seen.shown.event.nid).collect();
+        let told: HashSet<EventNid> = room.timeline.events.iter().map(|told| told.seen.event.nid).collect();
         let rest = self.difference(start, end).await?;
         entries.extend(rest.into_iter().filter(|(_, event)| !told.contains(event)));
         Ok(entries)
     }
 
-    async fn whole(&self, root: Root) -> Result<Entries, StoreError> {
-        let entries = self.states.entries(root).await?;
-        Ok(entries.into_iter().map(|entry| (entry.key, entry.event)).collect())
+    /// The states of those rooms whose reader must be told all of it. What their summaries take is read with them,
+    /// for all rooms together.
+    async fn whole_states(
+        &self,
+        rooms: &[RoomChanges],
+        ends: &HashMap<RoomNid, Ends>,
+        view: View<'_>,
+    ) -> Result<HashMap<RoomNid, Entries>, StoreError> {
+        let mut whole: Vec<(RoomNid, Root)> = Vec::new();
+        for room in rooms {
+            if let Some(ends) = ends.get(&room.plan.room)
+                && (ends.known.is_none() || (view.full_state && room.plan.section == Section::Join))
+            {
+                whole.push((room.plan.room, start(room, *ends, view)));
+            }
+        }
+        if whole.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let starts: Vec<Root> = whole.iter().map(|(_, start)| *start).collect();
+        let states = self.reader.states.entries_of(&starts).await?;
+        let current: Vec<(RoomNid, Root)> =
+            whole.iter().filter_map(|(room, _)| Some((*room, ends.get(room)?.end.root))).collect();
+        self.prepare_summaries(&current).await?;
+        let entries = |state: Vec<state_tree::Entry>| state.into_iter().map(|e| (e.key, e.event)).collect();
+        Ok(whole.into_iter().zip(states).map(|((room, _), state)| (room, entries(state))).collect())
+    }
+
+    /// Reads names, aliases and heroes of rooms, for all of them together: what is asked for each of them
+    /// afterwards is in memory.
+    async fn prepare_summaries(&self, rooms: &[(RoomNid, Root)]) -> Result<(), StoreError> {
+        let mut pairs = Vec::with_capacity(2 * rooms.len());
+        for (event_type, _) in NAMES {
+            let key = self.reader.interned.state_key(event_type, "").await?;
+            pairs.extend(rooms.iter().map(|(_, root)| (*root, key)));
+        }
+        let names = self.reader.states.get_pairs(&pairs).await?;
+        let nids: Vec<EventNid> = names.iter().copied().flatten().collect();
+        self.reader.events.get_many(&nids).await?;
+        let called: HashSet<Root> =
+            pairs.iter().zip(&names).filter(|(_, name)| name.is_some()).map(|((root, _), _)| *root).collect();
+        let nameless: Vec<RoomNid> =
+            rooms.iter().filter(|(_, root)| !called.contains(root)).map(|(room, _)| *room).collect();
+        let heroes = self.heroes.prepare(&nameless).await?;
+        self.reader.interned.user_ids(&heroes).await?;
+        Ok(())
     }
 
     /// What changed from one state to another, but for what is gone.
@@ -160,7 +209,7 @@ impl Engine {
         if from == to {
             return Ok(Entries::new());
         }
-        let changes = self.states.diff(from, to).await?;
+        let changes = self.reader.states.diff(from, to).await?;
         Ok(changes.into_iter().filter_map(|change| Some((change.key, change.after?))).collect())
     }
 
@@ -168,21 +217,21 @@ impl Engine {
     /// in the timeline; with the whole state also the reader and those who give the room its name.
     async fn needed_members(
         &self,
-        reader: &Reader,
+        viewer: &Viewer,
         room: &RoomChanges,
         summary: Option<&Summary>,
         whole: bool,
     ) -> Result<HashSet<StateKeyNid>, StoreError> {
         let mut users: HashSet<&str> =
-            room.timeline.events.iter().map(|seen| seen.shown.event.pdu.sender().as_str()).collect();
+            room.timeline.events.iter().map(|told| told.seen.event.pdu.sender().as_str()).collect();
         if whole {
-            users.insert(reader.id.as_str());
+            users.insert(viewer.id.as_str());
         }
         let heroes = summary.and_then(|summary| summary.heroes.as_ref());
         users.extend(heroes.into_iter().flatten().map(|hero| hero.as_str()));
         let mut keys = HashSet::with_capacity(users.len());
         for user in users {
-            keys.extend(self.key(MEMBER, user).await?);
+            keys.extend(self.reader.interned.known_state_key(MEMBER, user).await?);
         }
         Ok(keys)
     }
@@ -195,42 +244,21 @@ impl Engine {
         keys: &HashSet<StateKeyNid>,
     ) -> Result<(), StoreError> {
         let keys: Vec<StateKeyNid> = keys.iter().copied().filter(|key| !entries.contains_key(key)).collect();
-        let found = self.states.get_many(root, &keys).await?;
+        let found = self.reader.states.get_many(root, &keys).await?;
         entries.extend(keys.into_iter().zip(found).filter_map(|(key, event)| Some((key, event?))));
         Ok(())
     }
 
     async fn members_among(&self, keys: Vec<StateKeyNid>) -> Result<Members, StoreError> {
-        let names = self.interned.state_key_names(&keys).await?;
+        let names = self.reader.interned.state_key_names(&keys).await?;
         let members = keys.into_iter().zip(names).filter(|(_, name)| name.event_type == MEMBER);
         Ok(Members(members.map(|(key, _)| key).collect()))
-    }
-
-    /// State events as the reader sees them, in the order in which they came.
-    async fn shown_state(
-        &self,
-        plan: &Plan,
-        mut events: Vec<Arc<StoredEvent>>,
-        view: View<'_>,
-    ) -> Result<Vec<Seen>, StoreError> {
-        let filter = &view.rooms.state;
-        events.retain(|event| filter.matches(candidate(&event.pdu.event_type().to_string(), &event.pdu)));
-        events.sort_unstable_by_key(|event| (event.place, event.nid));
-        let mut state = Vec::with_capacity(events.len());
-        for event in events {
-            let shown = Arc::new(Shown::new(event));
-            let membership = plan.is_in(shown.pos()).then_some(Membership::Join);
-            let mut seen = Seen::new(shown, membership);
-            self.explain_redaction(&mut seen).await?;
-            state.push(seen);
-        }
-        Ok(state)
     }
 
     /// The summary of a room, where it is new or its members changed.
     async fn summary(
         &self,
-        reader: &Reader,
+        viewer: &Viewer,
         room: &RoomChanges,
         ends: Ends,
     ) -> Result<Option<Summary>, StoreError> {
@@ -243,17 +271,17 @@ impl Engine {
         }
         let mut heroes = None;
         if !self.is_named(ends.end.root).await? {
-            let users = self.heroes.of(room.plan.room, reader.user).await?;
-            heroes = Some(self.interned.user_ids(&users).await?);
+            let users = self.heroes.of(room.plan.room, viewer.user).await?;
+            heroes = Some(self.reader.interned.user_ids(&users).await?);
         }
         Ok(Some(Summary { heroes, joined: ends.end.joined, invited: ends.end.invited }))
     }
 
     /// Whether a room has a name or an alias to be called by.
     async fn is_named(&self, root: Root) -> Result<bool, StoreError> {
-        for (event_type, field) in [("m.room.name", "name"), ("m.room.canonical_alias", "alias")] {
+        for (event_type, field) in NAMES {
             if let Some(nid) = self.at(root, event_type, "").await? {
-                let event = self.events.get(nid).await?;
+                let event = self.reader.events.get(nid).await?;
                 if event.redacted_by.is_none() && has_text(&event, field) {
                     return Ok(true);
                 }
@@ -263,9 +291,17 @@ impl Engine {
     }
 }
 
-/// The state at the start of a timeline that has one.
-fn start(timeline: &Timeline) -> Option<Root> {
-    timeline.events.first()?.shown.event.root_before
+/// The state events that are wanted, in the order in which they came.
+fn state_in_order(mut events: Vec<Arc<StoredEvent>>, view: View<'_>) -> Vec<Arc<StoredEvent>> {
+    events.retain(|event| rooms::wants(&view.rooms.state, event));
+    events.sort_unstable_by_key(|event| (event.place, event.nid));
+    events
+}
+
+/// The state that is told as it stood: before the timeline, or after it.
+fn start(room: &RoomChanges, ends: Ends, view: View<'_>) -> Root {
+    let first = room.timeline.events.first().filter(|_| !view.state_at_end);
+    first.and_then(|told| told.seen.event.root_before).unwrap_or(ends.end.root)
 }
 
 /// Whether a field of an event's content is a text that says something.

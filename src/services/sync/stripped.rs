@@ -9,8 +9,10 @@ use hearth_store::event::StoredEvent;
 use hearth_store::membership::MembershipAt;
 use serde_json::value::RawValue;
 
-use super::engine::{Engine, Reader, RoomChanges};
+use super::engine::{Engine, RoomChanges};
 use super::plan::Section;
+use crate::rooms::client_view::redacted;
+use crate::rooms::viewer::Viewer;
 
 /// > The server MUST include `m.room.create` … and SHOULD include the join rules, canonical alias, avatar,
 /// > name, encryption and topic.
@@ -30,14 +32,14 @@ impl Engine {
     /// Works out what invited and knocking readers are told.
     pub(super) async fn fill_stripped(
         &self,
-        reader: &Reader,
+        viewer: &Viewer,
         rooms: &mut [RoomChanges],
     ) -> Result<(), StoreError> {
         for room in rooms {
             if matches!(room.plan.section, Section::Invite | Section::Knock)
                 && let Some(own) = &room.plan.own
             {
-                room.stripped = self.stripped(reader, room, own).await?;
+                room.stripped = self.stripped(viewer, room, own).await?;
             }
         }
         Ok(())
@@ -45,16 +47,16 @@ impl Engine {
 
     async fn stripped(
         &self,
-        reader: &Reader,
+        viewer: &Viewer,
         room: &RoomChanges,
         own: &MembershipAt,
     ) -> Result<Vec<String>, StoreError> {
         let own_event = match own.event {
-            Some(nid) => Some(self.events.get(nid).await?),
+            Some(nid) => Some(self.reader.events.get(nid).await?),
             None => None,
         };
         if let Some(told) = &own.stripped_state {
-            return told_by_others(reader, told, own_event.as_deref(), room);
+            return told_by_others(viewer, told, own_event.as_deref(), room);
         }
         let states = self.states_at(&[(own.room, own.pos)]).await?;
         let Some(state) = states.get(&(own.room, own.pos)) else { return Ok(Vec::new()) };
@@ -63,28 +65,28 @@ impl Engine {
             nids.extend(self.at(state.root, event_type, "").await?);
         }
         if let Some(inviter) = own_event.as_deref().map(|event| event.pdu.sender())
-            && inviter != &*reader.id
+            && inviter != &*viewer.id
         {
             nids.extend(self.at(state.root, MEMBER, inviter.as_str()).await?);
         }
-        let events: Vec<Arc<StoredEvent>> = self.events.get_many(&nids).await?;
+        let events: Vec<Arc<StoredEvent>> = self.reader.events.get_many(&nids).await?;
         events.iter().map(Arc::as_ref).chain(own_event.as_deref()).map(|event| strip(event, room)).collect()
     }
 }
 
 /// What another server told of the room, and the reader's own member event, which it may have left out.
 fn told_by_others(
-    reader: &Reader,
+    viewer: &Viewer,
     told: &str,
     own: Option<&StoredEvent>,
     room: &RoomChanges,
 ) -> Result<Vec<String>, StoreError> {
-    let corrupt = |_| StoreError::corrupt("membership", format!("{} in {}", reader.user, room.plan.room));
+    let corrupt = |_| StoreError::corrupt("membership", format!("{} in {}", viewer.user, room.plan.room));
     let told: Vec<Box<RawValue>> = serde_json::from_str(told).map_err(corrupt)?;
     let mut events: Vec<String> = told
         .into_iter()
         .map(|event| event.get().to_owned())
-        .filter(|event| own.is_none() || !is_member_event_of(event, reader))
+        .filter(|event| own.is_none() || !is_member_event_of(event, viewer))
         .collect();
     if let Some(own) = own {
         events.push(strip(own, room)?);
@@ -92,7 +94,7 @@ fn told_by_others(
     Ok(events)
 }
 
-fn is_member_event_of(event: &str, reader: &Reader) -> bool {
+fn is_member_event_of(event: &str, viewer: &Viewer) -> bool {
     #[derive(serde::Deserialize)]
     struct Kind<'a> {
         #[serde(borrow, rename = "type")]
@@ -102,14 +104,13 @@ fn is_member_event_of(event: &str, reader: &Reader) -> bool {
     }
     // What is no state event is nobody's member event.
     serde_json::from_str::<Kind<'_>>(event)
-        .is_ok_and(|event| event.event_type == MEMBER && event.state_key == reader.id.as_str())
+        .is_ok_and(|event| event.event_type == MEMBER && event.state_key == viewer.id.as_str())
 }
 
 fn strip(event: &StoredEvent, room: &RoomChanges) -> Result<String, StoreError> {
     if event.redacted_by.is_none() {
         return Ok(ClientEvent::stripped(&event.pdu).as_str().to_owned());
     }
-    let redacted =
-        event.pdu.redacted(room.room.version).map_err(|_| StoreError::corrupt("event", event.nid))?;
+    let redacted = redacted(event, room.room.version)?;
     Ok(ClientEvent::stripped(&redacted).as_str().to_owned())
 }

@@ -3,26 +3,32 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use hearth_core::id::{Position, RoomNid};
-use hearth_core::membership::Membership;
+use hearth_core::id::{EventNid, Position, RoomNid};
 use hearth_core::sync_filter::EventFilter;
 use hearth_core::token::Point;
 use hearth_store::StoreError;
 use hearth_store::event::{Piece, StoredEvent};
 
-use super::engine::{Engine, Reader, RoomChanges, View, candidate};
+use super::engine::{Engine, RoomChanges, View};
+use super::judge::doubtful;
 use super::plan::{Plan, Section};
 use super::shown::Shown;
+use crate::rooms;
+use crate::rooms::viewer::Viewer;
+use crate::rooms::visible::Seen;
 
 /// How many events are looked at for one timeline. A filter or a history that lets nothing through ends as a
 /// limited timeline, and the client pages on from there.
 const MAX_LOOKED_AT: usize = 500;
 
+/// Events read at a time where the first page did not suffice: something hides most of them.
+const LATER_PAGE: usize = 100;
+
 /// A room's timeline.
 #[derive(Debug)]
 pub(super) struct Timeline {
     /// Oldest first.
-    pub(super) events: Vec<Seen>,
+    pub(super) events: Vec<Told>,
     /// Something between its beginning and its first event was left out.
     pub(super) limited: bool,
     /// The point just before its first event.
@@ -33,24 +39,11 @@ pub(super) struct Timeline {
 
 /// An event as one reader sees it.
 #[derive(Debug)]
-pub(super) struct Seen {
-    /// The event.
+pub(super) struct Told {
+    /// Its JSON, shared by all readers.
     pub(super) shown: Arc<Shown>,
-    /// What the reader was to the room at the event, itself included; none where that was not asked.
-    pub(super) membership: Option<Membership>,
-    /// For a state event, what it replaced.
-    pub(super) previous: Option<Previous>,
-    /// The redaction in effect.
-    pub(super) redaction: Option<Arc<StoredEvent>>,
-}
-
-/// The state event that another replaced.
-#[derive(Debug)]
-pub(super) struct Previous {
-    /// It.
-    pub(super) event: Arc<StoredEvent>,
-    /// Whether the reader may see it.
-    pub(super) visible: bool,
+    /// What is the reader's alone.
+    pub(super) seen: Seen,
 }
 
 impl Timeline {
@@ -61,12 +54,6 @@ impl Timeline {
     /// Whether it tells nothing that its reader could miss.
     pub(super) fn is_empty(&self) -> bool {
         self.events.is_empty() && !self.cut_short
-    }
-}
-
-impl Seen {
-    pub(super) const fn new(shown: Arc<Shown>, membership: Option<Membership>) -> Self {
-        Self { shown, membership, previous: None, redaction: None }
     }
 }
 
@@ -82,7 +69,7 @@ struct Reading {
     remembered: bool,
     looked_at: usize,
     /// Newest first.
-    found: Vec<Seen>,
+    found: Vec<Told>,
     limited: bool,
 }
 
@@ -90,7 +77,7 @@ impl Engine {
     /// Reads the timelines of rooms: from memory where it reaches, and in one statement for all others.
     pub(super) async fn fill_timelines(
         &self,
-        reader: &Reader,
+        viewer: &Viewer,
         rooms: &mut [RoomChanges],
         view: View<'_>,
     ) -> Result<(), StoreError> {
@@ -101,23 +88,22 @@ impl Engine {
             .filter(|(_, room)| in_or_out(room))
             .map(|(index, room)| Reading::new(index, &room.plan))
             .collect();
+        let mut size = view.limit + 1;
         while !readings.is_empty() {
-            self.read_pages(rooms, &mut readings, view.limit + 1).await?;
+            self.read_pages(rooms, &mut readings, size).await?;
+            self.prepare_judging(viewer, all_doubtful(rooms, &readings)).await?;
             let mut unfinished = Vec::new();
             for mut reading in readings {
                 let Some(room) = rooms.get_mut(reading.index) else { continue };
-                if self.look(reader, &room.plan, &mut reading, view).await? {
+                let mut seen = self.judge(viewer, &room.plan, &reading.events()).await?;
+                if reading.look(&mut seen, view) {
                     room.timeline = reading.finish(room.plan.upto);
                 } else {
                     unfinished.push(reading);
                 }
             }
             readings = unfinished;
-        }
-        for room in rooms {
-            for seen in &mut room.timeline.events {
-                self.complete(reader, &room.plan, seen).await?;
-            }
+            size = size.max(LATER_PAGE);
         }
         Ok(())
     }
@@ -146,7 +132,7 @@ impl Engine {
         }
         let limit = i64::try_from(size).unwrap_or(i64::MAX);
         let mut pages: HashMap<RoomNid, VecDeque<Arc<Shown>>> = HashMap::new();
-        for event in self.store.histories(&pieces, limit).await? {
+        for event in self.reader.store.histories(&pieces, limit).await? {
             pages.entry(event.room).or_default().push_back(Arc::new(Shown::new(Arc::new(event))));
         }
         for reading in readings.iter_mut().filter(|reading| reading.page.is_empty()) {
@@ -168,60 +154,6 @@ impl Engine {
         reading.before = found.ends_at.map(Point::as_of);
         reading.page = found.events.into();
     }
-
-    /// Looks at what was read. Says whether the timeline is finished.
-    async fn look(
-        &self,
-        reader: &Reader,
-        plan: &Plan,
-        reading: &mut Reading,
-        view: View<'_>,
-    ) -> Result<bool, StoreError> {
-        while let Some(shown) = reading.page.pop_front() {
-            reading.looked_at += 1;
-            if wants(&view.rooms.timeline, &shown)
-                && let Some(membership) = self.judge(reader, plan, &shown).await?
-            {
-                if reading.found.len() == view.limit {
-                    reading.limited = true;
-                    return Ok(true);
-                }
-                reading.found.push(Seen::new(shown, Some(membership)));
-            } else if reading.looked_at >= MAX_LOOKED_AT && !(reading.page.is_empty() && reading.is_whole()) {
-                reading.limited = true;
-                reading.before = shown.event.place.map(Point::before);
-                return Ok(true);
-            }
-        }
-        Ok(reading.is_whole())
-    }
-
-    /// Adds what stands beside the event.
-    pub(super) async fn complete(
-        &self,
-        reader: &Reader,
-        plan: &Plan,
-        seen: &mut Seen,
-    ) -> Result<(), StoreError> {
-        let event = Arc::clone(&seen.shown.event);
-        if let (Some(key), Some(root)) = (event.state_key, event.root_before)
-            && let Some(nid) = self.states.get(root, key).await?
-        {
-            let previous = self.events.get(nid).await?;
-            let visible = seen.membership == Some(Membership::Join)
-                || self.judge(reader, plan, &Shown::new(Arc::clone(&previous))).await?.is_some();
-            seen.previous = Some(Previous { event: previous, visible });
-        }
-        self.explain_redaction(seen).await
-    }
-
-    /// Adds the redaction that left of the event what is left.
-    pub(super) async fn explain_redaction(&self, seen: &mut Seen) -> Result<(), StoreError> {
-        if let Some(nid) = seen.shown.event.redacted_by {
-            seen.redaction = Some(self.events.get(nid).await?);
-        }
-        Ok(())
-    }
 }
 
 impl Reading {
@@ -237,6 +169,31 @@ impl Reading {
         }
     }
 
+    /// The page that was read.
+    fn events(&self) -> Vec<Arc<StoredEvent>> {
+        self.page.iter().map(|shown| Arc::clone(&shown.event)).collect()
+    }
+
+    /// Looks at what was read, of which `seen` may be seen. Says whether the timeline is finished.
+    fn look(&mut self, seen: &mut HashMap<EventNid, Seen>, view: View<'_>) -> bool {
+        while let Some(shown) = self.page.pop_front() {
+            self.looked_at += 1;
+            let seen = seen.remove(&shown.event.nid).filter(|seen| wants(&view.rooms.timeline, &seen.event));
+            if let Some(seen) = seen {
+                if self.found.len() == view.limit {
+                    self.limited = true;
+                    return true;
+                }
+                self.found.push(Told { shown, seen });
+            } else if self.looked_at >= MAX_LOOKED_AT && !(self.page.is_empty() && self.is_whole()) {
+                self.limited = true;
+                self.before = shown.event.place.map(Point::before);
+                return true;
+            }
+        }
+        self.is_whole()
+    }
+
     /// Whether there is nothing more to read.
     const fn is_whole(&self) -> bool {
         self.before.is_none()
@@ -244,7 +201,7 @@ impl Reading {
 
     fn finish(mut self, upto: Position) -> Timeline {
         self.found.reverse();
-        let first = self.found.first().and_then(|seen| seen.shown.event.place);
+        let first = self.found.first().and_then(|told| told.seen.event.place);
         let cut_short = self.limited && self.looked_at >= MAX_LOOKED_AT;
         let stopped_at = self.before.filter(|_| cut_short).unwrap_or(Point::as_of(upto));
         Timeline {
@@ -256,8 +213,13 @@ impl Reading {
     }
 }
 
+/// What of all pages must be judged by the state at it.
+fn all_doubtful(rooms: &[RoomChanges], readings: &[Reading]) -> Vec<Arc<StoredEvent>> {
+    let of = |reading: &Reading| Some(doubtful(&rooms.get(reading.index)?.plan, &reading.events()));
+    readings.iter().filter_map(of).flatten().collect()
+}
+
 /// Whether a timeline's filter lets an event through.
-fn wants(filter: &EventFilter, shown: &Shown) -> bool {
-    let pdu = &shown.event.pdu;
-    *filter == EventFilter::default() || filter.matches(candidate(&pdu.event_type().to_string(), pdu))
+fn wants(filter: &EventFilter, event: &StoredEvent) -> bool {
+    *filter == EventFilter::default() || rooms::wants(filter, event)
 }

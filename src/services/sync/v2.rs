@@ -13,9 +13,10 @@ use hearth_store::account_data::AccountData;
 
 use self::json::Json;
 use self::rooms::Encoder;
-use super::engine::{Changes, Reader, View};
+use super::engine::{Changes, View};
 use super::{Sync, SyncError};
 use crate::clock;
+use crate::rooms::viewer::Viewer;
 
 /// The most events of one timeline, whatever the client asks for.
 const MAX_TIMELINE: u32 = 100;
@@ -61,7 +62,7 @@ pub fn no_filter() -> Arc<FilterDefinition> {
 
 impl Sync {
     /// Answers a request, at once or when there is something to tell: the response's JSON.
-    pub async fn v2(&self, reader: &Reader, request: &Request) -> Result<String, SyncError> {
+    pub async fn v2(&self, viewer: &Viewer, request: &Request) -> Result<String, SyncError> {
         let filter = &request.filter;
         let asked = filter.room.timeline.limit.unwrap_or(DEFAULT_TIMELINE).min(MAX_TIMELINE);
         let view = View {
@@ -72,14 +73,14 @@ impl Sync {
             state_at_end: request.state != StateSection::Before,
         };
         let since = request.since.map(|SyncToken(pos)| pos);
-        let changes = self.wait(reader, since, view, request.timeout).await?;
-        encode(&changes, reader, request)
+        let changes = self.wait(viewer, since, view, request.timeout).await?;
+        encode(&changes, viewer, request)
     }
 }
 
-fn encode(changes: &Changes, reader: &Reader, request: &Request) -> Result<String, SyncError> {
+fn encode(changes: &Changes, viewer: &Viewer, request: &Request) -> Result<String, SyncError> {
     let mut json = Json::with_capacity(256 + changes.rooms.len() * ROOM_BYTES);
-    let encoder = Encoder { reader, request, now_ms: clock::now_ms() };
+    let encoder = Encoder { viewer, request, changes, now_ms: clock::now_ms() };
     json.object(|json| {
         json.key("next_batch").string(&next_batch(changes.upto));
         if !changes.account_data.is_empty() {
@@ -88,7 +89,7 @@ fn encode(changes: &Changes, reader: &Reader, request: &Request) -> Result<Strin
         }
         if !changes.rooms.is_empty() {
             json.key("rooms");
-            encoder.rooms(json, &changes.rooms)?;
+            encoder.rooms(json)?;
         }
         Ok(())
     })?;

@@ -1,17 +1,21 @@
 //! The rooms of a sync response.
 
+use hearth_core::client_event::ClientEvent;
+use hearth_core::room_version::RoomVersion;
 use hearth_core::sync_filter::EventFormat;
 use hearth_core::token::PageToken;
 use hearth_store::StoreError;
+use hearth_store::event::StoredEvent;
 
 use super::json::Json;
 use super::{Request, StateSection, account_data};
+use crate::rooms::client_view::{Form, client_event, redacted};
+use crate::rooms::viewer::Viewer;
 use crate::sync::SyncError;
-use crate::sync::engine::{Reader, RoomChanges};
+use crate::sync::engine::{Changes, RoomChanges};
 use crate::sync::plan::Section;
 use crate::sync::state::Summary;
-use crate::sync::timeline::Seen;
-use crate::sync::unsigned::unsigned;
+use crate::sync::timeline::Told;
 
 /// The sections, and their names.
 const SECTIONS: [(Section, &str); 4] = [
@@ -23,17 +27,18 @@ const SECTIONS: [(Section, &str); 4] = [
 
 /// Writes rooms for one reader.
 pub(super) struct Encoder<'a> {
-    pub(super) reader: &'a Reader,
+    pub(super) viewer: &'a Viewer,
     pub(super) request: &'a Request,
+    pub(super) changes: &'a Changes,
     pub(super) now_ms: i64,
 }
 
 impl Encoder<'_> {
     /// Writes the `rooms` object.
-    pub(super) fn rooms(&self, json: &mut Json, rooms: &[RoomChanges]) -> Result<(), SyncError> {
+    pub(super) fn rooms(&self, json: &mut Json) -> Result<(), SyncError> {
         json.object(|json| {
             for (section, name) in SECTIONS {
-                let of_section = || rooms.iter().filter(|room| room.plan.section == section);
+                let of_section = || self.changes.rooms.iter().filter(|room| room.plan.section == section);
                 if of_section().next().is_none() {
                     continue;
                 }
@@ -70,12 +75,13 @@ impl Encoder<'_> {
                 StateSection::UnstableAfter => "org.matrix.msc4222.state_after",
             });
             json.object(|json| {
-                json.key("events");
-                self.events(json, room, &room.state)
+                json.key("events")
+                    .array(|json| room.state.iter().try_for_each(|event| self.state_event(json, room, event)))
             })?;
             json.key("timeline").object(|json| {
-                json.key("events");
-                self.events(json, room, &room.timeline.events)?;
+                json.key("events").array(|json| {
+                    room.timeline.events.iter().try_for_each(|told| self.event(json, room, told))
+                })?;
                 json.key("limited").raw(if room.timeline.limited { "true" } else { "false" });
                 json.key("prev_batch").string(&PageToken(room.timeline.start).to_string());
                 Ok(())
@@ -88,37 +94,52 @@ impl Encoder<'_> {
         })
     }
 
-    fn events(&self, json: &mut Json, room: &RoomChanges, events: &[Seen]) -> Result<(), SyncError> {
-        json.array(|json| events.iter().try_for_each(|seen| self.event(json, room, seen)))
+    /// Writes an event of a timeline.
+    fn event(&self, json: &mut Json, room: &RoomChanges, told: &Told) -> Result<(), SyncError> {
+        let version = room.room.version;
+        let unsigned = self.changes.beside.unsigned(self.viewer, &told.seen, (version, self.now_ms))?;
+        self.write(json, &told.seen.event, (told.shown.json(version)?, version), &unsigned)
     }
 
-    fn event(&self, json: &mut Json, room: &RoomChanges, seen: &Seen) -> Result<(), SyncError> {
-        let unsigned = unsigned(seen, self.reader, room.room.version, self.now_ms)?;
+    /// Writes an event of a state.
+    fn state_event(&self, json: &mut Json, room: &RoomChanges, event: &StoredEvent) -> Result<(), SyncError> {
+        let version = room.room.version;
+        let beside = &self.changes.beside_state;
+        let unsigned = beside.unsigned_state(self.viewer, event, (version, self.now_ms))?;
+        self.write(json, event, (&client_event(event, version, Form::InSync)?, version), &unsigned)
+    }
+
+    fn write(
+        &self,
+        json: &mut Json,
+        event: &StoredEvent,
+        (shown, version): (&ClientEvent, &RoomVersion),
+        unsigned: &str,
+    ) -> Result<(), SyncError> {
         let filter = &self.request.filter;
         if filter.event_format == EventFormat::Federation {
-            let pdu = federation_format(seen, room, &unsigned)?;
+            let pdu = federation_format(event, version, unsigned)?;
             json.raw(filter.select(&pdu).as_deref().unwrap_or(&pdu));
-            return Ok(());
-        }
-        let event = seen.shown.json(room.room.version)?;
-        if filter.event_fields.is_some() {
-            let whole = event.with_unsigned(&unsigned);
+        } else if filter.event_fields.is_some() {
+            let whole = shown.with_unsigned(unsigned);
             json.raw(filter.select(&whole).as_deref().unwrap_or(&whole));
         } else {
-            event.append_to(json.value(), Some(&unsigned));
+            shown.append_to(json.value(), Some(unsigned));
         }
         Ok(())
     }
 }
 
 /// An event as servers exchange it, and what the reader is told beside it.
-fn federation_format(seen: &Seen, room: &RoomChanges, unsigned: &str) -> Result<String, SyncError> {
-    let event = &seen.shown.event;
+fn federation_format(
+    event: &StoredEvent,
+    version: &RoomVersion,
+    unsigned: &str,
+) -> Result<String, StoreError> {
     let json = if event.redacted_by.is_none() {
         event.pdu.json().clone()
     } else {
-        let redacted = event.pdu.redacted(room.room.version);
-        redacted.map_err(|_| StoreError::corrupt("event", event.nid))?.json().clone()
+        redacted(event, version)?.json().clone()
     };
     let open = json.strip_suffix('}').unwrap_or(&json);
     Ok(format!("{open},\"unsigned\":{unsigned}}}"))
