@@ -1,0 +1,46 @@
+//! The command line of a bench.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use crate::Result;
+
+/// `--name value` pairs, each with a default.
+#[derive(Debug)]
+pub struct Arguments {
+    given: BTreeMap<String, String>,
+    defaults: &'static [(&'static str, &'static str)],
+}
+
+impl Arguments {
+    /// Reads the command line; `defaults` are all the names there are.
+    pub fn parse(defaults: &'static [(&'static str, &'static str)]) -> Result<Self> {
+        let mut given = BTreeMap::new();
+        // Cargo adds `--bench`.
+        let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
+        while let Some(word) = words.next() {
+            let known = defaults.iter().find(|(name, _)| word.strip_prefix("--") == Some(name));
+            let (Some((name, _)), Some(value)) = (known, words.next()) else {
+                let names: Vec<String> =
+                    defaults.iter().map(|(name, value)| format!("--{name} {value}")).collect();
+                return Err(format!("not “{word}”; the arguments are {}", names.join(" ")).into());
+            };
+            given.insert((*name).to_owned(), value);
+        }
+        Ok(Self { given, defaults })
+    }
+
+    /// The value of an argument.
+    pub fn get<T: FromStr>(&self, name: &str) -> Result<T> {
+        let default = self.defaults.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        let value = self.given.get(name).map(String::as_str).or(default).unwrap_or_default();
+        value.parse().map_err(|_| format!("--{name} cannot be {value}").into())
+    }
+
+    /// The values of an argument that is a list, with commas between.
+    pub fn list<T: FromStr>(&self, name: &str) -> Result<Vec<T>> {
+        let text: String = self.get(name)?;
+        let items = text.split(',').filter(|item| !item.is_empty());
+        items.map(|item| item.parse().map_err(|_| format!("--{name} cannot hold {item}").into())).collect()
+    }
+}
