@@ -49,6 +49,11 @@ async fn a_public_room_is_told_to_anyone(hearth: Hearth) {
         "encryption": "m.megolm.v1.aes-sha2",
     });
     assert_eq!(hearth.get(&path(&room)).await.ok(), wanted);
+    for earlier in ["summary/", "rooms/"] {
+        let end = if earlier == "rooms/" { "/summary" } else { "" };
+        let path = format!("/_matrix/client/unstable/im.nheko.summary/{earlier}{}{end}", enc(&room));
+        assert_eq!(hearth.get(&path).await.ok(), wanted);
+    }
     wanted["membership"] = json!("leave");
     assert_eq!(summary(&bob, &room).await.ok(), wanted);
     bob.join(&room).await.ok();

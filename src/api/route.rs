@@ -98,6 +98,12 @@ impl Route {
         self
     }
 
+    /// Serves one path more, which takes the same arguments.
+    pub(crate) fn also(mut self, path: &str) -> Self {
+        self.paths.push(path.to_owned());
+        self
+    }
+
     /// Serves every path with and without a slash at its end.
     pub(crate) fn slash_optional(mut self) -> Self {
         let others: Vec<String> = self

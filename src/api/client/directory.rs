@@ -17,6 +17,9 @@ use crate::rate_limit::Family;
 use crate::reply::Json;
 use crate::route::{Route, route};
 
+/// Where clients asked for summaries before these had a path in the specification.
+const EARLIER_SUMMARY: &str = "/_matrix/client/unstable/im.nheko.summary/summary/{room_id_or_alias}";
+
 /// Rooms of a page whose size the client leaves to the server.
 const PAGE: u64 = 100;
 
@@ -34,7 +37,7 @@ pub(super) fn routes() -> Vec<Route> {
         route(list),
         route(page).limited(Family::Lookup),
         route(search),
-        route(summary).limited(Family::Lookup),
+        route(summary).limited(Family::Lookup).also(EARLIER_SUMMARY),
     ]
 }
 
