@@ -16,6 +16,7 @@ pub fn tests() -> Vec<Test> {
         an_unknown_way_to_log_in_is_refused,
         a_login_without_its_parts_is_refused,
         a_known_device_is_used_again_and_its_old_token_dies,
+        a_device_id_that_is_too_long_is_refused,
         two_logins_are_two_devices,
         logging_out_ends_this_session_only,
         logging_out_everywhere_ends_all_sessions,
@@ -30,6 +31,13 @@ fn by_password(identifier: &Value, password: &str) -> Value {
 async fn password_login_is_on_offer(hearth: Hearth) {
     let body = hearth.get("/login").await.ok();
     assert!(list(&body["flows"]).iter().any(|flow| flow["type"] == "m.login.password"), "{body}");
+}
+
+async fn a_device_id_that_is_too_long_is_refused(hearth: Hearth) {
+    let alice = hearth.user("alice").await;
+    let mut body = by_password(&json!({"type": "m.id.user", "user": alice.id}), &alice.password);
+    body["device_id"] = json!("D".repeat(9000));
+    hearth.post("/login", &body).await.fails(400, "M_INVALID_PARAM");
 }
 
 async fn a_user_logs_in_by_localpart_or_full_id(hearth: Hearth) {

@@ -30,6 +30,7 @@ pub fn tests() -> Vec<Test> {
         numbers_that_have_no_canonical_form_are_refused,
         an_event_has_at_most_64_kib,
         a_type_and_a_state_key_have_at_most_255_bytes,
+        a_transaction_id_has_at_most_255_bytes,
         many_senders_at_once_lose_nothing,
     ]
 }
@@ -45,6 +46,16 @@ async fn a_message_is_stored_as_it_was_sent(hearth: Hearth) {
     assert!(event["origin_server_ts"].as_i64().unwrap() > 1_600_000_000_000, "{event}");
     assert_eq!(event["state_key"], Value::Null);
     assert!(event["unsigned"]["age"].is_i64(), "{event}");
+}
+
+async fn a_transaction_id_has_at_most_255_bytes(hearth: Hearth) {
+    let alice = hearth.user("alice").await;
+    let room = alice.create_room(json!({})).await;
+    let path = |length| format!("/rooms/{room}/send/m.room.message/{}", "t".repeat(length));
+    alice.put(&path(255), &text("fits")).await.ok();
+    for length in [256, 9000] {
+        alice.put(&path(length), &text("does not")).await.fails(400, "M_INVALID_PARAM");
+    }
 }
 
 async fn a_repeated_transaction_is_one_event(hearth: Hearth) {

@@ -161,13 +161,8 @@ impl From<AccountError> for Error {
             AccountError::NameTaken => {
                 Self::bad_request(ErrorKind::UserInUse, "Somebody has, or had, an account of this name.")
             }
-            AccountError::NameInvalid => Self::bad_request(
-                ErrorKind::InvalidUsername,
-                "A user name consists of the letters a to z, digits, and the characters . _ = - / +",
-            ),
-            AccountError::NameTooLong => {
-                Self::bad_request(ErrorKind::InvalidUsername, "The user name is too long.")
-            }
+            AccountError::Name(error) => Self::bad_request(ErrorKind::InvalidUsername, error.to_string()),
+            AccountError::DeviceId(error) => Self::bad_request(ErrorKind::InvalidParam, error.to_string()),
             AccountError::PasswordLength => Self::bad_request(
                 ErrorKind::WeakPassword,
                 "A password has at least one and at most 1024 bytes.",
@@ -218,9 +213,7 @@ impl From<AccountDataError> for Error {
             ),
             AccountDataError::Absent => Self::not_found("There is no account data of this type."),
             AccountDataError::UnknownRoom => Self::not_found("The room is not known here."),
-            AccountDataError::NameTooLong => {
-                Self::bad_request(ErrorKind::InvalidParam, "A type or tag has at most 255 bytes.")
-            }
+            AccountDataError::Name(error) => Self::bad_request(ErrorKind::InvalidParam, error.to_string()),
             AccountDataError::BadContent => {
                 Self::bad_request(ErrorKind::BadJson, "The content is not what this type requires.")
             }
@@ -287,9 +280,13 @@ impl From<RoomError> for Error {
             RoomError::Denied(_) | RoomError::Membership(_) | RoomError::Remote(_) => {
                 status(StatusCode::FORBIDDEN, ErrorKind::Forbidden)
             }
-            RoomError::InvalidParameter(_) | RoomError::UnknownPreset | RoomError::TooMany { .. } => {
-                bad_request(ErrorKind::InvalidParam)
-            }
+            RoomError::InvalidParameter(_)
+            | RoomError::Grammar(_)
+            | RoomError::UnknownPreset
+            | RoomError::TooMany { .. }
+            | RoomError::Build(
+                BuildError::FieldTooLong(_) | BuildError::Nul(_) | BuildError::TooManyReferences(_),
+            ) => bad_request(ErrorKind::InvalidParam),
             RoomError::BadAlias(_) => bad_request(ErrorKind::BadAlias),
             RoomError::InvalidState(_) => bad_request(ErrorKind::InvalidRoomState),
             RoomError::StillIn => bad_request(ErrorKind::Unknown),
@@ -297,9 +294,6 @@ impl From<RoomError> for Error {
             RoomError::Build(BuildError::TooLarge(_)) => {
                 status(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge)
             }
-            RoomError::Build(
-                BuildError::FieldTooLong(_) | BuildError::Nul(_) | BuildError::TooManyReferences(_),
-            ) => bad_request(ErrorKind::InvalidParam),
             RoomError::Build(_) => Self::internal(error),
             RoomError::Contended => Self::limit_exceeded(BUSY),
             RoomError::Commit(CommitError::Taken) => {

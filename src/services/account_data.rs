@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hearth_core::grammar::{self, GrammarError};
 use hearth_core::id::{RoomNid, UserNid};
 use hearth_store::account_data::GLOBAL;
 use hearth_store::log::{Change, Proposal};
@@ -16,16 +17,6 @@ use crate::log::{Apply, Cache, CommitError, Log, Logged, What};
 
 /// Pieces kept in memory; ignored users and tags are asked for often, the rest seldom.
 const PIECES: usize = 65_536;
-
-/// The longest type.
-///
-/// > Event types … MUST NOT exceed 255 bytes.
-const MAX_TYPE_BYTES: usize = 255;
-
-/// The longest tag.
-///
-/// > Tags … MUST NOT exceed 255 bytes.
-const MAX_TAG_BYTES: usize = 255;
 
 /// Where the tags of a room are kept.
 const TAGS: &str = "m.tag";
@@ -45,9 +36,9 @@ pub enum AccountDataError {
     /// The room is not known.
     #[error("the room is not known")]
     UnknownRoom,
-    /// The type or the tag is too long.
-    #[error("the name is too long")]
-    NameTooLong,
+    /// The type or the tag is not what names are.
+    #[error(transparent)]
+    Name(#[from] GrammarError),
     /// The content is not what its type requires.
     #[error("the content is not what its type requires")]
     BadContent,
@@ -126,9 +117,7 @@ impl AccountData {
         if MANAGED.contains(&data_type.as_str()) {
             return Err(AccountDataError::Managed);
         }
-        if data_type.len() > MAX_TYPE_BYTES {
-            return Err(AccountDataError::NameTooLong);
-        }
+        grammar::event_type(&data_type)?;
         if data_type == TAGS && serde_json::from_str::<TagEventContent>(content.get()).is_err() {
             return Err(AccountDataError::BadContent);
         }
@@ -160,9 +149,7 @@ impl AccountData {
         tag: String,
         info: &Map<String, Value>,
     ) -> Result<(), AccountDataError> {
-        if tag.len() > MAX_TAG_BYTES {
-            return Err(AccountDataError::NameTooLong);
-        }
+        grammar::tag(&tag)?;
         let in_order = |order: &Value| order.as_f64().is_some_and(|order| (0.0..=1.0).contains(&order));
         if !info.get("order").is_none_or(in_order) {
             return Err(AccountDataError::BadOrder);

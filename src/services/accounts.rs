@@ -114,6 +114,9 @@ impl Accounts {
 
     /// Makes an account, and logs its first device in where one is asked for.
     pub async fn create(&self, new: NewAccount) -> Result<Option<OpenedSession>, AccountError> {
+        if let Some(device) = &new.device {
+            device.check()?;
+        }
         let password_hash = match new.password {
             Some(password) => Some(self.0.passwords.hash(password).await?),
             None => None,
@@ -153,6 +156,7 @@ impl Accounts {
         password: String,
         device: NewDevice,
     ) -> Result<OpenedSession, AccountError> {
+        device.check()?;
         let (user, user_id) = self.check_password(name, password).await?;
         let (change, session) = session::open(user, user_id, device, clock::now_ms());
         match self.0.log.commit(Proposal::change(change)).await {

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hearth_core::grammar::{self, GrammarError};
 use hearth_core::id::UserNid;
 use hearth_store::log::{Change, Proposal};
 use hearth_store::{Store, StoreError};
-use ruma::{MxcUri, OwnedServerName, UserId};
+use ruma::{OwnedServerName, UserId};
 use serde_json::Value;
 
 use crate::interned::Interned;
@@ -20,12 +21,6 @@ const MAX_PROFILE_BYTES: usize = 65_536;
 
 /// > Each key MUST NOT exceed 255 bytes.
 const MAX_KEY_BYTES: usize = 255;
-
-/// The longest display name: it is copied into every room, and every list of members shows it.
-const MAX_DISPLAY_NAME_CHARS: usize = 256;
-
-/// The longest avatar URL, copied likewise.
-const MAX_AVATAR_URL_BYTES: usize = 1000;
 
 /// The longest name of a time zone; the longest in the IANA database has 38.
 const MAX_TIME_ZONE_BYTES: usize = 64;
@@ -179,23 +174,19 @@ fn check_key(key: &str) -> Result<(), ProfileError> {
     Ok(())
 }
 
+fn refused(error: &GrammarError) -> ProfileError {
+    if let GrammarError::TooLong(..) = error { ProfileError::ValueTooLong } else { ProfileError::BadValue }
+}
+
 fn check_value(key: &str, value: &Value) -> Result<(), ProfileError> {
     match key {
         DISPLAY_NAME => {
             let name = value.as_str().ok_or(ProfileError::BadValue)?;
-            if name.chars().count() > MAX_DISPLAY_NAME_CHARS {
-                Err(ProfileError::ValueTooLong)
-            } else {
-                Ok(())
-            }
+            grammar::display_name(name).map_err(|error| refused(&error))
         }
         AVATAR_URL => {
             let url = value.as_str().ok_or(ProfileError::BadValue)?;
-            if url.len() > MAX_AVATAR_URL_BYTES {
-                return Err(ProfileError::ValueTooLong);
-            }
-            let valid = url.is_empty() || <&MxcUri>::from(url).is_valid();
-            if valid { Ok(()) } else { Err(ProfileError::BadValue) }
+            grammar::avatar_url(url).map_err(|error| refused(&error))
         }
         TIME_ZONE => {
             let zone = value.as_str().ok_or(ProfileError::BadValue)?;

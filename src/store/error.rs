@@ -12,7 +12,8 @@ pub enum StoreError {
     /// A row that had to be new was there already, or one that had to be there was not.
     #[error("the database holds something that stands in the way: {0}")]
     Conflict(#[source] sqlx::Error),
-    /// PostgreSQL refuses the value itself (class 21, 22 or 23): sending it again cannot help.
+    /// PostgreSQL refuses the value itself (class 21, 22 or 23, or 54, a limit of its own): sending it again
+    /// cannot help.
     #[error("the database refuses a value: {0}")]
     Refused(#[source] sqlx::Error),
     /// What is stored does not make sense: a bug, or a damaged disk.
@@ -62,7 +63,7 @@ impl From<sqlx::Error> for StoreError {
         };
         match code.get(..2) {
             Some("23") if code == "23505" => Self::Conflict(error),
-            Some("21" | "22" | "23") => Self::Refused(error),
+            Some("21" | "22" | "23" | "54") => Self::Refused(error),
             _ => Self::Unavailable(error),
         }
     }

@@ -1,3 +1,4 @@
+use hearth_core::grammar::GrammarError;
 use hearth_store::StoreError;
 
 use crate::log::CommitError;
@@ -11,12 +12,12 @@ pub enum AccountError {
     /// The name belongs, or once belonged, to somebody.
     #[error("the name is taken")]
     NameTaken,
-    /// The name has characters that names do not have, or is empty.
-    #[error("the name is not well formed")]
-    NameInvalid,
-    /// The user id would be longer than ids are.
-    #[error("the name is too long")]
-    NameTooLong,
+    /// The name is not what names are.
+    #[error(transparent)]
+    Name(GrammarError),
+    /// The device id is not what device ids are.
+    #[error(transparent)]
+    DeviceId(GrammarError),
     /// The password is empty or longer than is reasonable.
     #[error("the password is empty or too long")]
     PasswordLength,

@@ -1,14 +1,10 @@
 //! The names of local users.
 
+use hearth_core::grammar;
 use rand::RngExt;
 use ruma::{OwnedUserId, ServerName, UserId};
 
 use super::AccountError;
-
-/// The longest user id, its sigil and server name included.
-///
-/// > The length of a user ID, including the `@` character and the domain, MUST NOT exceed 255 bytes.
-const MAX_USER_ID_BYTES: usize = 255;
 
 /// How many characters a made-up name has: enough that two are never equal.
 const GENERATED_LENGTH: usize = 12;
@@ -17,19 +13,8 @@ const GENERATED_LENGTH: usize = 12;
 const GENERATED_FROM: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
 
 /// The user id of a new account. Upper case is folded.
-///
-/// > `user_id_char = DIGIT / %x61-7A / "-" / "." / "=" / "_" / "/" / "+"`
 pub(super) fn parse(name: &str, server: &ServerName) -> Result<OwnedUserId, AccountError> {
-    let name = name.to_ascii_lowercase();
-    let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"-.=_/+".contains(&c);
-    if name.is_empty() || !name.bytes().all(allowed) {
-        return Err(AccountError::NameInvalid);
-    }
-    let id = format!("@{name}:{server}");
-    if id.len() > MAX_USER_ID_BYTES {
-        return Err(AccountError::NameTooLong);
-    }
-    OwnedUserId::try_from(id).map_err(|_| AccountError::NameInvalid)
+    grammar::new_user_id(&name.to_ascii_lowercase(), server).map_err(AccountError::Name)
 }
 
 /// A name for somebody who asked for none.
@@ -53,6 +38,7 @@ pub(super) fn of_login(name: &str, server: &ServerName) -> Option<OwnedUserId> {
 
 #[cfg(test)]
 mod tests {
+    use hearth_core::grammar::GrammarError;
     use ruma::{server_name, user_id};
 
     use super::*;
@@ -62,9 +48,12 @@ mod tests {
         let server = server_name!("example.org:8448");
         assert_eq!(parse("Alice.B=/+-_9", server).unwrap(), user_id!("@alice.b=/+-_9:example.org:8448"));
         for name in ["", "al ice", "älice", "@alice:example.org", "a:b", "a\0b"] {
-            assert!(matches!(parse(name, server), Err(AccountError::NameInvalid)), "{name:?}");
+            assert!(matches!(parse(name, server), Err(AccountError::Name(_))), "{name:?}");
         }
-        assert!(matches!(parse(&"a".repeat(255), server), Err(AccountError::NameTooLong)));
+        assert!(matches!(
+            parse(&"a".repeat(255), server),
+            Err(AccountError::Name(GrammarError::TooLong(..)))
+        ));
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Sessions: a device of a user, and the token that speaks for it.
 
+use hearth_core::grammar;
 use hearth_core::id::UserNid;
 use hearth_store::account::{LocalUser, TokenHash};
 use hearth_store::log::Change;
 use rand::RngExt;
 use ruma::{OwnedDeviceId, OwnedUserId};
 
-use super::secret;
+use super::{AccountError, secret};
 
 /// The longest name of a device that is kept; the rest is cut off.
 const MAX_DISPLAY_NAME_CHARS: usize = 256;
@@ -60,6 +61,15 @@ impl Caller {
             device_id: session.device_id.as_str().into(),
             admin: user.admin,
         })
+    }
+}
+
+impl NewDevice {
+    /// Refuses a device id that no table can hold.
+    pub(super) fn check(&self) -> Result<(), AccountError> {
+        self.id
+            .as_deref()
+            .map_or(Ok(()), |id| grammar::device_id(id.as_str()).map_err(AccountError::DeviceId))
     }
 }
 

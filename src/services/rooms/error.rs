@@ -1,6 +1,7 @@
 //! What can go wrong in a room.
 
 use hearth_core::canonical_json::JsonError;
+use hearth_core::grammar::GrammarError;
 use hearth_core::pdu::BuildError;
 use hearth_store::StoreError;
 
@@ -24,6 +25,9 @@ pub enum RoomError {
     /// A part of the request is not what it must be. Says what.
     #[error("{0}")]
     InvalidParameter(&'static str),
+    /// A name is not what names are.
+    #[error(transparent)]
+    Grammar(#[from] GrammarError),
     /// A canonical alias that does not point to the room.
     #[error("the alias {0} does not point to this room")]
     BadAlias(String),

@@ -1,5 +1,6 @@
 //! Sending events, setting state, redacting.
 
+use hearth_core::grammar;
 use hearth_core::pdu::Content;
 use ruma::events::TimelineEventType;
 use ruma::{EventId, OwnedEventId, RoomId, UserId};
@@ -23,6 +24,8 @@ impl Rooms {
         room: &RoomId,
         message: NewMessage<'_>,
     ) -> Result<OwnedEventId, RoomError> {
+        grammar::transaction_id(&message.transaction.txn_id)?;
+        grammar::event_type(&message.event_type.to_string())?;
         let room = self.known(room).await?;
         let content = Content::from_client(message.content, room.version)?;
         let mut draft = Draft::message(message.event_type, content);
@@ -41,6 +44,7 @@ impl Rooms {
         (target, reason): (&EventId, Option<&str>),
         transaction: Transaction,
     ) -> Result<OwnedEventId, RoomError> {
+        grammar::transaction_id(&transaction.txn_id)?;
         let room = self.known(room).await?;
         self.check_redaction(&room, author, target).await?;
         let content = reason.map_or_else(|| json!({}), |reason| json!({ "reason": reason }));
@@ -57,6 +61,8 @@ impl Rooms {
         room: &RoomId,
         new: NewState<'_>,
     ) -> Result<OwnedEventId, RoomError> {
+        grammar::event_type(&new.event_type.to_string())?;
+        grammar::state_key(new.state_key)?;
         let room = self.known(room).await?;
         let mut content = Content::from_client(new.content, room.version)?;
         match new.event_type {
