@@ -211,3 +211,6 @@ impl Ring {
         entry.shown.bytes()
     }
 }
+
+#[cfg(test)]
+mod tests;

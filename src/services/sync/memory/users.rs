@@ -238,3 +238,6 @@ impl Known {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
