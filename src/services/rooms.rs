@@ -20,6 +20,7 @@ pub mod sight;
 mod state_read;
 pub mod states;
 mod summary;
+mod turns;
 mod view;
 pub mod viewer;
 pub mod visible;
@@ -48,6 +49,7 @@ pub use hearth_store::event::Direction;
 use self::events::Events;
 use self::handle::Handle;
 use self::states::States;
+use self::turns::TurnSlots;
 use crate::interned::Interned;
 use crate::log::{Apply, Log, Logged};
 use crate::profiles::Profiles;
@@ -80,6 +82,7 @@ pub struct Rooms {
     key: Arc<SigningKey>,
     profiles: Profiles,
     handles: Arc<Handles>,
+    turn_slots: TurnSlots,
 }
 
 struct Handles(Cache<RoomNid, Arc<Handle>>);
@@ -111,7 +114,7 @@ impl Rooms {
     pub fn new(reader: RoomReader, log: Log, key: Arc<SigningKey>, profiles: Profiles) -> Self {
         let handles = Arc::new(Handles(Cache::new(HANDLES)));
         log.register(Arc::clone(&handles) as Arc<dyn Apply>);
-        Self { reader, log, key, profiles, handles }
+        Self { reader, log, key, profiles, handles, turn_slots: TurnSlots::default() }
     }
 
     /// What reading rooms needs.

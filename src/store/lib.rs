@@ -20,6 +20,7 @@ mod registration_token;
 pub mod room;
 pub mod server;
 pub mod statements;
+pub mod turn;
 pub mod uia;
 
 use sqlx::PgPool;

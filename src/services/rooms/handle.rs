@@ -10,6 +10,7 @@ use hearth_store::room::Room;
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::build::Place;
+use super::turns::{Turn, Turns};
 use super::view::{Built, View};
 use super::{Added, Addition, RoomError, Rooms};
 use crate::clock;
@@ -26,6 +27,7 @@ pub(super) struct Handle {
     on_their_way: Mutex<HashSet<EventNid>>,
     /// Another process added something.
     moved: AtomicBool,
+    turns: Turns,
 }
 
 /// An addition on its way to the log.
@@ -62,13 +64,17 @@ impl Handle {
             view: AsyncMutex::new(None),
             on_their_way: Mutex::default(),
             moved: AtomicBool::new(false),
+            turns: Turns::default(),
         }
     }
 
     /// Adds events, all or none; returns when they are committed.
     pub(super) async fn add(&self, rooms: &Rooms, addition: &Addition) -> Result<Vec<Added>, RoomError> {
-        let mut loose = None;
+        let (mut loose, mut turn) = (None, None);
         for _ in 0..ATTEMPTS {
+            if turn.is_none() {
+                turn = self.take_turn(rooms).await;
+            }
             let submitted = match self.attempt(rooms, addition, loose.take()).await? {
                 Attempt::Submitted(submitted) => submitted,
                 Attempt::Same(chain, added) => {
@@ -100,6 +106,16 @@ impl Handle {
             }
         }
         Err(RoomError::Contended)
+    }
+
+    /// Waits for the turn at this room where others write to it too. Kept until the addition is committed.
+    async fn take_turn(&self, rooms: &Rooms) -> Option<Arc<Turn>> {
+        let (turn, begins) = self.turns.take(&rooms.reader.store, &rooms.turn_slots, self.room.nid).await?;
+        if begins {
+            // What others committed in their turns may not have been heard of yet.
+            self.moved.store(true, Ordering::Release);
+        }
+        Some(turn)
     }
 
     async fn attempt(
@@ -283,6 +299,7 @@ impl Handle {
         };
         if !own {
             self.moved.store(true, Ordering::Release);
+            self.turns.others_wrote();
         }
     }
 
