@@ -32,7 +32,6 @@ minutes() { printf '%d min %02d s' $(($1 / 60)) $(($1 % 60)); }
 
 # finish: the table and the last line; fails when anything failed.
 finish() {
-    stop_server
     printf '\n'
     printf '%s\n' "${summary[@]}"
     printf 'all of it in %s\n%d passed, %d failed\n' "$(minutes $SECONDS)" "$passed" "$failed"
@@ -56,7 +55,7 @@ install() {
 
 tools() {
     command -v cargo >/dev/null || { echo "Rust is missing: see https://rustup.rs"; return 1; }
-    need cc build-essential
+    command -v cc >/dev/null || install gcc libc6-dev
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || need initdb postgresql
     cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
     cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
@@ -68,23 +67,27 @@ client_tools() {
     need npm npm
 }
 
-# Starts a server by the README's command, in a folder of its own, without rate limits.
-start_server() {
-    local port=$((20000 + RANDOM % 10000))
-    base_url=http://127.0.0.1:$port
+# The server is started by the README's command, in a folder of its own, without rate limits.
+real_clients() (
+    port=$((20000 + RANDOM % 10000))
     export HEARTH_DATA_DIR=$work/data HEARTH_LISTEN=127.0.0.1:$port HEARTH_LIMITS__ENABLED=false
+    client_tools || exit 1
+    grep -q 'cargo run --release' README.md || { echo "the README starts the server otherwise"; exit 1; }
+    cargo build --release || exit 1
     cargo run --release >"$work/server.log" 2>&1 &
+    # Cargo becomes the server.
     server=$!
-    for ((waited = 0; waited < 1500; waited++)); do
-        if ready "$port"; then return 0; fi
+    trap 'kill -TERM "$server" 2>/dev/null; wait "$server"' EXIT
+    for ((waited = 0; waited < 300; waited++)); do
+        if ready "$port"; then break; fi
         kill -0 "$server" 2>/dev/null || break
         sleep 1
     done
-    cat "$work/server.log"
-    return 1
-}
+    ready "$port" || { cat "$work/server.log"; exit 1; }
+    clients/run "http://127.0.0.1:$port" "$(target/release/hearth registration token)"
+)
 
-# Whether the server says that it is.
+# Whether the server on this port says that it is.
 ready() {
     local line
     exec 3<>"/dev/tcp/127.0.0.1/$1" || return 1
@@ -93,21 +96,5 @@ ready() {
     exec 3>&-
     [[ $line == *' 200 '* ]]
 } 2>/dev/null
-
-stop_server() {
-    [[ -n ${server:-} ]] || return 0
-    # By now cargo has become the server.
-    kill -TERM "$server" 2>/dev/null
-    wait "$server" 2>/dev/null
-    server=
-}
-
-real_clients() {
-    client_tools && start_server || return 1
-    clients/run "$base_url" "$(target/release/hearth registration token)"
-    local code=$?
-    stop_server
-    return $code
-}
 
 crash() { HEARTH_SPEC_CRASH_ROUNDS=$1 cargo test --test spec -- process::crash; }
