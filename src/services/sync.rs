@@ -15,6 +15,7 @@ mod shown;
 mod state;
 mod stripped;
 mod timeline;
+mod turns;
 pub mod v2;
 
 use std::sync::Arc;

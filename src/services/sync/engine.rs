@@ -21,6 +21,7 @@ use super::memory::{Concerned, Connection, Joined, Member, Memory, Sample};
 use super::plan::{Plan, Section, Span, is_wanted_first, plan};
 use super::state::Summary;
 use super::timeline::Timeline;
+use super::turns::Turns;
 use crate::log::Log;
 use crate::push_rules;
 use crate::rooms::RoomReader;
@@ -44,6 +45,8 @@ pub(super) struct Engine {
     pub(super) log: Log,
     pub(super) memory: Arc<Memory>,
     pub(super) heroes: Arc<Heroes>,
+    /// At reading the states of rooms.
+    pub(super) turns: Turns,
     pub(super) rooms: Cache<RoomNid, Arc<Room>>,
 }
 
@@ -125,7 +128,7 @@ impl Engine {
     pub(super) fn new(reader: RoomReader, log: Log) -> Self {
         let memory = Arc::new(Memory::new());
         let heroes = Arc::new(Heroes::new(reader.store.clone()));
-        Self { reader, log, memory, heroes, rooms: Cache::new(ROOMS) }
+        Self { reader, log, memory, heroes, turns: Turns::new(), rooms: Cache::new(ROOMS) }
     }
 
     /// Reads what a registered user is to their rooms, unless it is in memory.

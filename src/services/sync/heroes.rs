@@ -6,6 +6,7 @@ use hearth_core::id::{RoomNid, UserNid};
 use hearth_core::membership::Membership;
 use hearth_store::{Store, StoreError};
 
+use super::turns::Turns;
 use crate::log::{Apply, Cache, Logged, What};
 
 /// How many heroes a room has.
@@ -27,16 +28,21 @@ const ROOMS: usize = 20_000;
 pub(super) struct Heroes {
     store: Store,
     cache: Cache<RoomNid, Vec<UserNid>>,
+    turns: Turns,
 }
 
 impl Heroes {
     pub(super) fn new(store: Store) -> Self {
-        Self { store, cache: Cache::new(ROOMS) }
+        Self { store, cache: Cache::new(ROOMS), turns: Turns::new() }
     }
 
     /// A room's heroes for a reader.
     pub(super) async fn of(&self, room: RoomNid, reader: UserNid) -> Result<Vec<UserNid>, StoreError> {
-        let kept = self.cache.get(&room, || async move { self.first(room).await.map(Some) }).await?;
+        let mut kept = self.cache.peek(&room);
+        if kept.is_none() {
+            let _turn = self.turns.of(room).await;
+            kept = self.cache.get(&room, || async move { self.first(room).await.map(Some) }).await?;
+        }
         let others: Vec<UserNid> =
             kept.iter().flat_map(|kept| kept.iter()).copied().filter(|user| *user != reader).collect();
         if !others.is_empty() {

@@ -142,6 +142,11 @@ impl Memory {
         self.lock().recent.state_at(room, pos)
     }
 
+    /// Whether it is known that a room's state did not change in `(after, upto]`.
+    pub(super) fn is_state_unchanged(&self, room: RoomNid, (after, upto): (Position, Position)) -> bool {
+        self.lock().recent.is_state_unchanged(room, after, upto)
+    }
+
     /// Takes note of a state that was read.
     pub(super) fn learn_state(&self, room: RoomNid, pos: Position, state: StateChange) {
         self.lock().recent.learn_state(room, pos, state);

@@ -11,7 +11,7 @@ use hearth_store::log::StateChange;
 use ruma::OwnedUserId;
 
 use super::engine::{Engine, RoomChanges, View};
-use super::plan::Section;
+use super::plan::{Plan, Section};
 use crate::rooms;
 use crate::rooms::viewer::Viewer;
 
@@ -34,6 +34,9 @@ struct Ends {
     end: StateChange,
 }
 
+/// The states of rooms at positions.
+type StatesAt = HashMap<(RoomNid, Position), StateChange>;
+
 /// What stands where.
 type Entries = HashMap<StateKeyNid, EventNid>;
 
@@ -53,7 +56,7 @@ impl Engine {
         rooms: &mut [RoomChanges],
         view: View<'_>,
     ) -> Result<(), StoreError> {
-        let ends = self.ends(rooms).await?;
+        let ends = self.ends(rooms, view).await?;
         let mut whole = self.whole_states(rooms, &ends, view).await?;
         let mut wanted: Vec<Vec<EventNid>> = Vec::with_capacity(rooms.len());
         for room in rooms.iter_mut() {
@@ -77,21 +80,28 @@ impl Engine {
     }
 
     /// The states at the ends of the windows: from memory where it has them, all others in one statement.
-    async fn ends(&self, rooms: &[RoomChanges]) -> Result<HashMap<RoomNid, Ends>, StoreError> {
-        let inside = |room: &&RoomChanges| {
-            matches!(room.plan.section, Section::Join | Section::Leave) && !room.plan.outsider
-        };
-        let places: Vec<(RoomNid, Position)> = rooms
+    async fn ends(
+        &self,
+        rooms: &[RoomChanges],
+        view: View<'_>,
+    ) -> Result<HashMap<RoomNid, Ends>, StoreError> {
+        let mut ends = HashMap::with_capacity(rooms.len());
+        let mut changed: Vec<&Plan> = Vec::new();
+        for room in rooms.iter().filter(|room| has_state(&room.plan)) {
+            if view.full_state || !self.is_unchanged(&room.plan) {
+                changed.push(&room.plan);
+            } else if let Some(root) = first_root(room) {
+                // Which state it is that did not change matters to nobody; the counts are not looked at.
+                let state = StateChange { root, joined: 0, invited: 0 };
+                ends.insert(room.plan.room, Ends { known: Some(state), end: state });
+            }
+        }
+        let places: Vec<(RoomNid, Position)> = changed
             .iter()
-            .filter(inside)
-            .flat_map(|room| {
-                room.plan.since.into_iter().chain([room.plan.upto]).map(|at| (room.plan.room, at))
-            })
+            .flat_map(|plan| plan.since.into_iter().chain([plan.upto]).map(|at| (plan.room, at)))
             .collect();
         let states = self.states_at(&places).await?;
-        let mut ends = HashMap::with_capacity(rooms.len());
-        for room in rooms.iter().filter(inside) {
-            let plan = &room.plan;
+        for plan in changed {
             let known = plan.since.and_then(|since| states.get(&(plan.room, since)).copied());
             // A room without state is one whose history was deleted: there is nothing to tell of it.
             if let Some(end) = states.get(&(plan.room, plan.upto)) {
@@ -101,19 +111,22 @@ impl Engine {
         Ok(ends)
     }
 
+    /// Whether memory knows that the state of a room did not change in the window.
+    fn is_unchanged(&self, plan: &Plan) -> bool {
+        plan.since.is_some_and(|since| self.memory.is_state_unchanged(plan.room, (since, plan.upto)))
+    }
+
     /// The states that were current in rooms at positions.
-    pub(super) async fn states_at(
-        &self,
-        places: &[(RoomNid, Position)],
-    ) -> Result<HashMap<(RoomNid, Position), StateChange>, StoreError> {
-        let mut states = HashMap::with_capacity(places.len());
-        let mut missing = Vec::new();
-        for (room, pos) in places {
-            match self.memory.state_at(*room, *pos) {
-                Some(state) => drop(states.insert((*room, *pos), state)),
-                None => missing.push((*room, *pos)),
+    pub(super) async fn states_at(&self, places: &[(RoomNid, Position)]) -> Result<StatesAt, StoreError> {
+        let (mut states, mut missing) = self.remembered_states(places);
+        let _turn = match missing.first() {
+            Some((room, _)) if missing.iter().all(|(other, _)| other == room) => {
+                let turn = self.turns.of(*room).await;
+                (states, missing) = self.remembered_states(places);
+                turn
             }
-        }
+            _ => None,
+        };
         if !missing.is_empty() {
             for read in self.reader.store.room_states_at(&missing).await? {
                 self.memory.learn_state(read.room, read.at, read.state);
@@ -121,6 +134,18 @@ impl Engine {
             }
         }
         Ok(states)
+    }
+
+    /// The states that are in memory, and where they are not.
+    fn remembered_states(&self, places: &[(RoomNid, Position)]) -> (StatesAt, Vec<(RoomNid, Position)>) {
+        let (mut states, mut missing) = (StatesAt::with_capacity(places.len()), Vec::new());
+        for (room, pos) in places {
+            match self.memory.state_at(*room, *pos) {
+                Some(state) => drop(states.insert((*room, *pos), state)),
+                None => missing.push((*room, *pos)),
+            }
+        }
+        (states, missing)
     }
 
     /// What of a room's state its reader must be told.
@@ -300,8 +325,17 @@ fn state_in_order(mut events: Vec<Arc<StoredEvent>>, view: View<'_>) -> Vec<Arc<
 
 /// The state that is told as it stood: before the timeline, or after it.
 fn start(room: &RoomChanges, ends: Ends, view: View<'_>) -> Root {
-    let first = room.timeline.events.first().filter(|_| !view.state_at_end);
-    first.and_then(|told| told.seen.event.root_before).unwrap_or(ends.end.root)
+    first_root(room).filter(|_| !view.state_at_end).unwrap_or(ends.end.root)
+}
+
+/// The state before the timeline.
+fn first_root(room: &RoomChanges) -> Option<Root> {
+    room.timeline.events.first()?.seen.event.root_before
+}
+
+/// Whether the reader may be told of a room's state.
+fn has_state(plan: &Plan) -> bool {
+    matches!(plan.section, Section::Join | Section::Leave) && !plan.outsider
 }
 
 /// Whether a field of an event's content is a text that says something.

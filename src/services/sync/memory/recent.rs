@@ -163,6 +163,13 @@ impl Recent {
         changes.find_map(|entry| entry.state).or(ring.base.filter(|_| pos >= ring.floor))
     }
 
+    /// Whether it is known that a room's state did not change in `(after, upto]`.
+    pub(super) fn is_state_unchanged(&self, room: RoomNid, after: Position, upto: Position) -> bool {
+        let Some(ring) = self.rooms.get(&room) else { return self.covers(after) };
+        let inside = |entry: &&Entry| entry.shown.pos() > after && entry.shown.pos() <= upto;
+        ring.floor <= after && ring.entries.iter().filter(inside).all(|entry| entry.state.is_none())
+    }
+
     /// Takes note of what state was current in a room at `pos`.
     pub(super) fn learn_state(&mut self, room: RoomNid, pos: Position, state: StateChange) {
         let Some(ring) = self.rooms.get_mut(&room) else { return };

@@ -99,6 +99,16 @@ fn a_state_is_known_after_it_changed_and_before_when_somebody_read_it() {
 }
 
 #[test]
+fn that_a_state_did_not_change_is_known_without_the_state() {
+    let recent = recent();
+    assert!(recent.is_state_unchanged(ROOM, pos(11), pos(20)));
+    assert!(!recent.is_state_unchanged(ROOM, pos(10), pos(20)), "it changed");
+    assert!(recent.is_state_unchanged(OTHER, pos(10), pos(20)));
+    assert!(!recent.is_state_unchanged(OTHER, pos(9), pos(20)), "that is before memory begins");
+    assert!(recent.is_state_unchanged(RoomNid::new(9), pos(10), pos(20)));
+}
+
+#[test]
 fn a_busy_room_forgets_its_own_oldest_events_and_no_others() {
     let mut recent = recent();
     for at in 0..i64::try_from(MAX_OF_ROOM).unwrap() {
