@@ -114,7 +114,8 @@ impl Rooms {
     pub fn new(reader: RoomReader, log: Log, key: Arc<SigningKey>, profiles: Profiles) -> Self {
         let handles = Arc::new(Handles(Cache::new(HANDLES)));
         log.register(Arc::clone(&handles) as Arc<dyn Apply>);
-        Self { reader, log, key, profiles, handles, turn_slots: TurnSlots::default() }
+        let turn_slots = TurnSlots::for_connections(reader.store.connections());
+        Self { reader, log, key, profiles, handles, turn_slots }
     }
 
     /// What reading rooms needs.

@@ -13,6 +13,12 @@ pub struct RoomTurn {
 }
 
 impl Store {
+    /// How many connections all of this process's statements share.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        usize::try_from(self.pool().options().get_max_connections()).unwrap_or(usize::MAX)
+    }
+
     /// Waits for the turn at a room; those who wait get it in the order they came.
     ///
     /// An advisory lock whose key is the room's number below zero: the clock's and the migrations' are above.

@@ -23,17 +23,20 @@ const OPEN: Duration = Duration::from_millis(50);
 /// A turn that does not come within this is one of a process that hangs.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Turns held or waited for at a time, in all rooms: each has a connection of the pool, and who is in one needs
-/// another.
+/// The most turns held or waited for at a time, in all rooms.
 const AT_A_TIME: usize = 8;
+
+/// One turn for so many connections: each has one, and those who take part in it need others.
+const CONNECTIONS_A_TURN: usize = 3;
 
 /// What all rooms of a process share.
 #[derive(Clone, Debug)]
 pub(super) struct TurnSlots(Arc<Semaphore>);
 
-impl Default for TurnSlots {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(AT_A_TIME)))
+impl TurnSlots {
+    /// For a process that has so many connections to the database.
+    pub(super) fn for_connections(connections: usize) -> Self {
+        Self(Arc::new(Semaphore::new((connections / CONNECTIONS_A_TURN).min(AT_A_TIME))))
     }
 }
 
@@ -96,5 +99,27 @@ impl Turns {
 
     fn note(&self, at: Option<Instant>) {
         *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_leave_most_connections_to_those_who_take_part_in_them() {
+        let slots = |connections| TurnSlots::for_connections(connections).0.available_permits();
+        assert_eq!([1, 5, 20, 400].map(slots), [0, 1, 6, 8]);
+    }
+
+    #[test]
+    fn turns_are_needed_only_while_others_write() {
+        let turns = Turns::default();
+        let mut needed = vec![turns.are_needed()];
+        turns.others_wrote();
+        needed.push(turns.are_needed());
+        turns.note(None);
+        needed.push(turns.are_needed());
+        assert_eq!(needed, [false, true, false]);
     }
 }
