@@ -18,9 +18,9 @@ const LAYERS: [&str; 5] = ["core", "store", "federation", "services", "api"];
 
 /// The modules of the services, by rank: one may use those of lower rank only.
 const RANKS: [&[&str]; 7] = [
-    &["clock", "interned", "push_rules"],
+    &["clock", "interned"],
     &["log"],
-    &["accounts", "account_data", "devices", "filters", "profiles", "push_rules"],
+    &["accounts", "account_data", "devices", "filters", "profiles"],
     &["rooms"],
     &["ephemeral", "media"],
     &["federation_in"],

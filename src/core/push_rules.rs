@@ -16,14 +16,23 @@ pub fn defaults(user: &UserId) -> Ruleset {
 
 /// A ruleset as clients read it: every kind is there, also one without rules, since some clients look
 /// into each.
-pub fn client_json(rules: &Ruleset) -> Result<JsonObject, serde_json::Error> {
-    let Value::Object(mut json) = serde_json::to_value(rules)? else {
-        return Err(serde::ser::Error::custom("a ruleset is an object"));
+#[must_use]
+pub fn client_json(rules: &Ruleset) -> JsonObject {
+    // Rules are strings, truth values and lists of them: there is nothing that JSON does not have.
+    let mut json: JsonObject = match serde_json::to_value(rules) {
+        Ok(Value::Object(json)) => json,
+        _ => JsonObject::new(),
     };
     for kind in KINDS {
         json.entry(kind).or_insert_with(|| Value::Array(vec![]));
     }
-    Ok(json)
+    json
+}
+
+/// The content of `m.push_rules`, which `/pushrules/` answers too, for whoever changed nothing.
+#[must_use]
+pub fn content(user: &UserId) -> JsonObject {
+    JsonObject::from_iter([("global".to_owned(), client_json(&defaults(user)).into())])
 }
 
 #[cfg(test)]
@@ -38,7 +47,7 @@ mod tests {
         let expected = vectors("default_push_rules").to_string();
         let expected = expected.replace("[the user's Matrix ID]", "@u:domain");
         let expected: Value = serde_json::from_str(&expected).unwrap();
-        let rules = client_json(&defaults(user_id!("@u:domain"))).unwrap();
+        let rules = client_json(&defaults(user_id!("@u:domain")));
         assert_eq!(Value::Object(rules), expected);
     }
 }

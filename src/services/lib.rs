@@ -7,7 +7,6 @@ pub mod filters;
 pub mod interned;
 pub mod log;
 pub mod profiles;
-pub mod push_rules;
 pub mod rooms;
 pub mod sync;
 

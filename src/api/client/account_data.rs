@@ -1,12 +1,11 @@
 //! Client config: data that a user's clients keep for each other.
 
+use hearth_core::push_rules;
 use hearth_services::account_data::Scope;
-use hearth_services::push_rules;
 use ruma::api::client::config::{
     get_global_account_data, get_room_account_data, set_global_account_data, set_room_account_data,
 };
 use ruma::{OwnedRoomId, OwnedUserId};
-use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::app::App;
@@ -38,7 +37,7 @@ async fn get_global(
     caller.must_be(&request.user_id)?;
     let data_type = request.event_type.to_string();
     if data_type == "m.push_rules" {
-        return Ok(Json::new(&json!({ "global": push_rules::of(&caller.user_id) })));
+        return Ok(Json::new(&push_rules::content(&caller.user_id)));
     }
     let content = app.account_data.get(caller.user, Scope::Global, &data_type).await?;
     Ok(Json::stored(&content))

@@ -1,6 +1,6 @@
 //! Push notifications: reading the rules.
 
-use hearth_services::push_rules;
+use hearth_core::push_rules;
 use ruma::UserId;
 use ruma::api::client::push::{
     PushRule, get_pushrule, get_pushrule_actions, get_pushrule_enabled, get_pushrules_all,
@@ -11,6 +11,7 @@ use ruma::push::RuleKind;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::extract::Ruma;
+use crate::reply::Json;
 use crate::route::{Route, route};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -24,19 +25,13 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 /// `GET /_matrix/client/v3/pushrules/`
-async fn all(
-    _: App,
-    Ruma { caller, .. }: Ruma<get_pushrules_all::v3::Request>,
-) -> Result<get_pushrules_all::v3::Response> {
-    Ok(get_pushrules_all::v3::Response { global: push_rules::of(&caller.user_id) })
+async fn all(_: App, Ruma { caller, .. }: Ruma<get_pushrules_all::v3::Request>) -> Result<Json> {
+    Ok(Json::new(&push_rules::content(&caller.user_id)))
 }
 
 /// `GET /_matrix/client/v3/pushrules/global/`
-async fn global(
-    _: App,
-    Ruma { caller, .. }: Ruma<get_pushrules_global_scope::v3::Request>,
-) -> Result<get_pushrules_global_scope::v3::Response> {
-    Ok(get_pushrules_global_scope::v3::Response { global: push_rules::of(&caller.user_id) })
+async fn global(_: App, Ruma { caller, .. }: Ruma<get_pushrules_global_scope::v3::Request>) -> Result<Json> {
+    Ok(Json::new(&push_rules::client_json(&push_rules::defaults(&caller.user_id))))
 }
 
 /// `GET /_matrix/client/v3/pushrules/global/{kind}/{ruleId}`
@@ -67,6 +62,6 @@ async fn enabled(
 }
 
 fn find(user_id: &UserId, kind: RuleKind, rule_id: &str) -> Result<PushRule> {
-    let rules = push_rules::of(user_id);
+    let rules = push_rules::defaults(user_id);
     rules.get(kind, rule_id).map(PushRule::from).ok_or_else(|| Error::not_found("There is no such rule."))
 }

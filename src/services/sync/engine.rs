@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hearth_core::id::{Position, RoomNid, UserNid};
 use hearth_core::membership::Membership;
+use hearth_core::push_rules;
 use hearth_core::sync_filter::{Candidate, EventFilter, RoomFilter};
 use hearth_store::StoreError;
 use hearth_store::account_data::{AccountData, GLOBAL};
@@ -23,7 +24,6 @@ use super::state::Summary;
 use super::timeline::Timeline;
 use super::turns::Turns;
 use crate::log::Log;
-use crate::push_rules;
 use crate::rooms::RoomReader;
 use crate::rooms::client_view::Beside;
 use crate::rooms::viewer::Viewer;
@@ -230,7 +230,7 @@ impl Engine {
             }
         }
         if span.since.is_none() {
-            by_room.entry(GLOBAL).or_default().push(push_rules(viewer));
+            by_room.entry(GLOBAL).or_default().push(rules(viewer));
         }
         Ok(by_room)
     }
@@ -327,8 +327,8 @@ fn first_plans(all: &[(RoomNid, Member)], span: Span, include_leave: bool) -> (V
 }
 
 /// The push rules of a user, as account data.
-fn push_rules(viewer: &Viewer) -> AccountData {
-    let rules = serde_json::json!({ "global": push_rules::of(&viewer.id) });
+fn rules(viewer: &Viewer) -> AccountData {
+    let rules = serde_json::Value::Object(push_rules::content(&viewer.id));
     AccountData {
         room: GLOBAL,
         data_type: "m.push_rules".to_owned(),
