@@ -17,6 +17,12 @@ const QUIET: Duration = Duration::from_millis(15);
 /// What is inside.
 pub type Snapshot = BTreeMap<String, i64>;
 
+/// What there is more of than before.
+pub fn grown(before: &Snapshot, after: &Snapshot) -> Vec<String> {
+    let more = after.iter().filter(|(name, rows)| before.get(*name).is_none_or(|before| before < rows));
+    more.map(|(name, rows)| format!("{name}: {:?} to {rows}", before.get(name))).collect()
+}
+
 /// A connection to the database of the server under test.
 pub struct Inside {
     connection: PgConnection,
