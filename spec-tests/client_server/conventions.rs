@@ -2,11 +2,12 @@
 
 use serde_json::json;
 
+use crate::harness::server::Settings;
 use crate::harness::{Hearth, Reply, Test, tests};
 
 /// The tests of this module.
 pub fn tests() -> Vec<Test> {
-    tests![
+    let mut tests = tests![
         an_unknown_path_answers_404_unrecognized,
         every_reply_lets_browsers_read_it,
         options_answers_on_every_path_without_a_token,
@@ -18,7 +19,10 @@ pub fn tests() -> Vec<Test> {
         a_body_that_is_no_json_answers_not_json,
         a_body_of_another_shape_answers_bad_json,
         a_body_that_is_no_object_answers_bad_json,
-    ]
+        the_paths_of_old_clients_still_work,
+    ];
+    tests.extend(tests![own_server: too_many_requests_answer_limit_exceeded_and_when_to_come_back]);
+    tests
 }
 
 /// The headers by which browsers let a page of another origin read the reply.
@@ -152,4 +156,37 @@ async fn a_body_that_is_no_object_answers_bad_json(hearth: Hearth) {
         user.call("PUT", &path).bytes(body).await.fails(400, "M_BAD_JSON");
         user.call("POST", "/createRoom").bytes(body).await.fails(400, "M_BAD_JSON");
     }
+}
+
+async fn the_paths_of_old_clients_still_work(hearth: Hearth) {
+    let alice = hearth.user("alice").await;
+    let old = |path: &str| format!("/_matrix/client/r0{path}");
+    assert_eq!(alice.get(&old("/account/whoami")).await.ok()["user_id"], alice.id);
+    let room = alice.post(&old("/createRoom"), &json!({"name": "Old"})).await.ok();
+    let room = room["room_id"].as_str().unwrap();
+    assert_eq!(alice.get(&old(&format!("/rooms/{room}/state/m.room.name"))).await.ok()["name"], "Old");
+    alice.get(&old("/sync?timeout=0")).await.ok();
+    alice.get(&old("/nothing")).await.fails(404, "M_UNRECOGNIZED");
+}
+
+async fn too_many_requests_answer_limit_exceeded_and_when_to_come_back(hearth: Hearth) {
+    let settings = Settings::new().set("HEARTH_LIMITS__ENABLED", "true");
+    let (server, hearth) = hearth.start(settings).await;
+    let identifier = json!({"type": "m.id.user", "user": "nobody"});
+    let body = json!({"type": "m.login.password", "identifier": identifier, "password": "wrong"});
+    for _ in 0..200 {
+        let reply = hearth.post("/login", &body).await;
+        if reply.status != 429 {
+            assert_eq!(reply.status, 403, "{}", reply.text);
+            continue;
+        }
+        must_have_cors(&reply);
+        let seconds: u64 = reply.header("retry-after").parse().expect("a number of seconds");
+        let told = reply.body["retry_after_ms"].as_u64().expect("the old form too");
+        assert!(seconds >= 1 && seconds == told.div_ceil(1000), "{seconds} s, {told} ms");
+        reply.fails(429, "M_LIMIT_EXCEEDED");
+        server.stop().await;
+        return;
+    }
+    panic!("200 wrong passwords in a row were let through");
 }
