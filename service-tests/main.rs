@@ -5,4 +5,5 @@
 
 mod harness;
 mod reading;
+mod sending;
 mod sync;
