@@ -54,7 +54,6 @@ async fn the_engine_over_a_real_database() {
     a_state_change_that_the_filter_hides_is_in_the_state(&world).await;
     one_left_hears_up_to_the_leaving(&world).await;
     the_statements_of_a_sync_do_not_grow_with_the_rooms(&world).await;
-    those_woken_together_do_not_all_ask_the_database(&world).await;
     world.end().await;
 }
 
@@ -264,45 +263,4 @@ async fn the_statements_of_a_sync_do_not_grow_with_the_rooms(world: &World) {
     assert_eq!(counts[0], counts[1]);
     assert_eq!((counts[0][1], counts[0][2]), (0, 0), "nothing new, and one message");
     assert!(counts[0].iter().all(|count| *count < 20), "{counts:?}");
-}
-
-async fn those_woken_together_do_not_all_ask_the_database(world: &World) {
-    let alice = world.user("wakes.all").await;
-    let mut room = Room::new(world, &alice, "shared").await;
-    let mut crowd = Vec::new();
-    for number in 0..12 {
-        let user = world.user(&format!("crowd{number}")).await;
-        room.member(world, &user, &user, "join").await;
-        crowd.push(user);
-    }
-    let sync = world.cold_sync().await;
-    let mut waiting = tokio::task::JoinSet::new();
-    for user in crowd {
-        let first = sync.v2(&user, &since(None)).await.unwrap();
-        let first: Value = serde_json::from_str(&first).unwrap();
-        // Whatever this user's own joining left to be read is read.
-        let quiet: Value =
-            serde_json::from_str(&sync.v2(&user, &since(Some(&first))).await.unwrap()).unwrap();
-        let request = Request { timeout: Duration::from_secs(30), ..since(Some(&quiet)) };
-        let sync = sync.clone();
-        waiting.spawn(
-            async move { statements::counted(async { sync.v2(&user, &request).await.unwrap() }).await },
-        );
-    }
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let late = world.user("late").await;
-    let joined = room.member(world, &late, &late, "join").await;
-    let mut made = 0;
-    while let Some(answer) = waiting.join_next().await {
-        let (answer, statements) = answer.unwrap();
-        let answer: Value = serde_json::from_str(&answer).unwrap();
-        assert_eq!(timeline(&answer, &room), [joined.id.as_str()]);
-        assert_eq!(joined_count(&answer, &room), 14);
-        made += statements;
-    }
-    assert!(made <= 6, "12 who were woken made {made} statements");
-}
-
-fn joined_count(answer: &Value, room: &Room) -> i64 {
-    joined(answer, room)["summary"]["m.joined_member_count"].as_i64().unwrap()
 }
