@@ -67,7 +67,7 @@ async fn fill(rig: &Rig, arguments: &Arguments) -> Result<World> {
     let filler = Filler::open(rig, DATABASE).await?;
     let talker = filler.people("talker", 1).await?.pop().ok_or("nobody talks")?;
     let crowd = filler.people("member", most(&sizes).max(SMALL)).await?;
-    let quiet = quiet_rooms(&filler, &talker, &crowd, most(&rooms).max(most(&initial))).await?;
+    let quiet = quiet_rooms(&filler, &talker, &crowd, most(&rooms).max(most(&initial)).max(SMALL)).await?;
     let mut cases = Vec::new();
     for &members in &sizes {
         // The talker and the reader are members too.

@@ -51,7 +51,7 @@ pub(crate) async fn measure(server: &Server, talker: &Person, cases: &[Case], re
     Ok(())
 }
 
-/// The events are sent apart from what is counted: each sync is one of a burst of readers of one event.
+/// Sends an event and syncs, again and again; only the sync is counted.
 async fn row(
     server: &Server,
     talker: &mut Client,
