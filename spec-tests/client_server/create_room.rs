@@ -1,5 +1,8 @@
 //! Creating rooms, with every option.
 
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::harness::hearth::fresh;
@@ -9,6 +12,7 @@ use crate::harness::{Hearth, Test, User, enc, tests};
 /// The tests of this module.
 pub fn tests() -> Vec<Test> {
     tests![
+        rooms_made_at_the_same_time_are_rooms_of_their_own,
         a_room_begins_with_its_state_in_the_order_of_the_specification,
         the_presets_set_who_may_come_in_and_what_newcomers_see,
         visibility_chooses_the_preset_where_none_is_named,
@@ -31,6 +35,15 @@ pub fn tests() -> Vec<Test> {
         bad_options_make_no_room,
         an_oversized_event_among_the_options_is_refused,
     ]
+}
+
+async fn rooms_made_at_the_same_time_are_rooms_of_their_own(hearth: Hearth) {
+    let alice = hearth.user("alice").await;
+    let body = json!({});
+    let replies = join_all((0..40).map(|_| alice.post("/createRoom", &body).into_future())).await;
+    let rooms: BTreeSet<String> =
+        replies.into_iter().map(|reply| reply.ok()["room_id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(rooms.len(), 40);
 }
 
 async fn create(user: &User, options: Value) -> (String, Vec<Value>) {

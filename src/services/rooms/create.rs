@@ -1,5 +1,7 @@
 //! Making a room.
 
+use std::time::Duration;
+
 use hearth_core::canonical_json::JsonError;
 use hearth_core::id::{RoomNid, UserNid};
 use hearth_core::pdu::Content;
@@ -19,6 +21,13 @@ const MAX_INVITES: usize = 100;
 
 /// State events given by the client; each is an event of the same commit.
 const MAX_INITIAL_STATE: usize = 200;
+
+/// Rooms named by the hash of their create event are named by who makes them and when: how often another
+/// millisecond is tried.
+const ATTEMPTS: usize = 16;
+
+/// Until the next millisecond.
+const ANOTHER_TIME: Duration = Duration::from_millis(1);
 
 /// What a user wants of a new room.
 #[derive(Clone, Debug)]
@@ -73,12 +82,18 @@ impl Rooms {
             with: Vec::new(),
             unless_same: false,
         };
-        let id = new_room_id(new.version, self.key.server_name());
-        let begun = self.begin(new.version, id, &addition).await.map_err(as_invalid_state)?;
-        addition.with = registrations(&new, author.nid, begun.room.nid);
-        let id = begun.room.id.clone();
-        begun.finish(self, &addition).await?;
-        Ok(id)
+        for _ in 0..ATTEMPTS {
+            let id = new_room_id(new.version, self.key.server_name());
+            let begun = self.begin(new.version, id, &addition).await.map_err(as_invalid_state)?;
+            addition.with = registrations(&new, author.nid, begun.room.nid);
+            let id = begun.room.id.clone();
+            match begun.finish(self, &addition).await {
+                // The same user made the same room in the same millisecond, and it has this name.
+                Err(RoomError::Commit(CommitError::RoomMoved)) => tokio::time::sleep(ANOTHER_TIME).await,
+                finished => return finished.map(|_| id),
+            }
+        }
+        Err(RoomError::Contended)
     }
 
     /// The commit decides; but what it will refuse is better refused before anything is made.
