@@ -1,6 +1,6 @@
 //! One batch of proposals, one call, one commit.
 //!
-//! The function `hearth_commit_r1` takes the clock (an advisory lock that is the first and only lock it waits
+//! The function `hearth_commit_r2` takes the clock (an advisory lock that is the first and only lock it waits
 //! for), decides what must be decided once, inserts everything that was not dropped, and notifies the new
 //! head. It is called in autocommit, so each of its statements sees a fresh snapshot taken under the clock.
 
@@ -208,7 +208,7 @@ fn dropped(item: i32, why: i16, reply: Option<i64>) -> Result<Dropped> {
         3 => Reason::Taken,
         4 => Reason::Absent,
         5 => Reason::Predecessor,
-        other => return Err(StoreError::corrupt("hearth_commit_r1", other)),
+        other => return Err(StoreError::corrupt("hearth_commit_r2", other)),
     };
     Ok(Dropped { item: place(item)?, reason, reply: reply.map(EventNid::new) })
 }

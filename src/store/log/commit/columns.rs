@@ -275,7 +275,7 @@ impl Columns {
     pub(super) fn bind(self, incarnation: i64, batch: i64) -> Query<'static, Postgres, PgArguments> {
         let rare = (!self.rare.is_empty()).then_some(sqlx::types::Json(Value::Object(self.rare)));
         sqlx::query(
-            "SELECT head, dropped_item, dropped_why, dropped_reply FROM hearth_commit_r1(
+            "SELECT head, dropped_item, dropped_why, dropped_reply FROM hearth_commit_r2(
                 $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
                 $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40,
                 $41, $42, $43, $44, $45)",
