@@ -81,15 +81,17 @@ CREATE FUNCTION hearth_commit_r2(
     OUT dropped_reply bigint[]
 ) LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
-    v_dropped integer[] := '{}';
+    v_dropped integer[];
+    v_newest bigint;
 BEGIN
     PERFORM pg_advisory_xact_lock(7236838441);
 
-    SELECT coalesce(max(l.pos), 0) INTO head FROM log l;
-
-    -- What must be decided once. Why: 1 the room moved on, 2 the transaction id was used, 3 the name is
-    -- taken, 4 nothing there to change, 5 an earlier item of the same room was dropped.
-    WITH item AS (
+    -- Messages, which are nearly all there is, are one statement: decide what is dropped, then insert the rest.
+    -- Why something is dropped: 1 the room moved on, 2 the transaction id was used, 3 the name is taken,
+    -- 4 nothing there to change, 5 an earlier item of the same room was dropped.
+    WITH start AS MATERIALIZED (
+        SELECT coalesce(max(l.pos), 0) AS pos FROM log l
+    ), item AS (
         SELECT i.item::integer, i.room, i.base
         FROM unnest(p_item_room, p_item_base) WITH ORDINALITY AS i (room, base, item)
     ), moved AS (
@@ -116,42 +118,46 @@ BEGIN
         FROM own JOIN item earlier ON earlier.item = own.item
         JOIN item later ON later.room = earlier.room AND later.item > earlier.item
         WHERE NOT EXISTS (SELECT FROM own o WHERE o.item = later.item)
-    )
-    SELECT coalesce(array_agg(e.item ORDER BY e.item), '{}'), array_agg(e.why ORDER BY e.item),
-           array_agg(e.reply ORDER BY e.item)
-    INTO v_dropped, dropped_why, dropped_reply FROM every e;
-    dropped_item := v_dropped;
-
-    INSERT INTO log (pos, kind, room_nid, subject_nid, ref_nid, payload, incarnation, batch, item)
-    SELECT head + u.n, u.kind, u.room, u.subject, u.ref, u.payload, p_incarnation, p_batch, u.item
-    FROM unnest(p_log_item, p_log_kind, p_log_room, p_log_subject, p_log_ref, p_log_payload)
-        WITH ORDINALITY AS u (item, kind, room, subject, ref, payload, n)
-    WHERE u.item <> ALL (v_dropped);
-
-    IF cardinality(p_txn_item) > 0 THEN
+    ), dropped AS MATERIALIZED (
+        SELECT coalesce(array_agg(e.item ORDER BY e.item), '{}') AS items, array_agg(e.why ORDER BY e.item) AS why,
+               array_agg(e.reply ORDER BY e.item) AS reply
+        FROM every e
+    ), logged AS (
+        INSERT INTO log (pos, kind, room_nid, subject_nid, ref_nid, payload, incarnation, batch, item)
+        SELECT s.pos + u.n, u.kind, u.room, u.subject, u.ref, u.payload, p_incarnation, p_batch, u.item
+        FROM start s, dropped d,
+            unnest(p_log_item, p_log_kind, p_log_room, p_log_subject, p_log_ref, p_log_payload)
+            WITH ORDINALITY AS u (item, kind, room, subject, ref, payload, n)
+        WHERE u.item <> ALL (d.items)
+        RETURNING pos
+    ), claimed AS (
         INSERT INTO transaction_id (user_nid, device_id, scope, txn_id, reply_nid, created_ts)
         SELECT u.user_nid, u.device_id, u.scope, u.txn_id, u.reply, p_txn_ts
-        FROM unnest(p_txn_item, p_txn_user, p_txn_device, p_txn_scope, p_txn_id, p_txn_reply)
+        FROM dropped d, unnest(p_txn_item, p_txn_user, p_txn_device, p_txn_scope, p_txn_id, p_txn_reply)
             AS u (item, user_nid, device_id, scope, txn_id, reply)
-        WHERE u.item <> ALL (v_dropped);
-    END IF;
-
-    IF cardinality(p_event_nid) > 0 THEN
+        WHERE u.item <> ALL (d.items)
+    ), appended AS (
         INSERT INTO event (nid, id, room_nid, type, state_key_nid, sender_nid, depth, origin_server_ts, outlier,
                            rejected, soft_failed, partial_state, root_before, auth_events, auth_order, device_id,
                            txn_id, json)
         SELECT u.nid, u.id, p_log_room[u.entry], u.type, u.state_key, p_log_subject[u.entry], u.depth, u.ts, false,
                false, false, false, u.root_before, u.auth::bigint[], u.auth_order, u.device, u.txn, u.json
-        FROM unnest(p_event_entry, p_event_nid, p_event_id, p_event_type, p_event_state_key, p_event_depth,
-                    p_event_ts, p_event_root_before, p_event_auth, p_event_auth_order, p_event_device, p_event_txn, p_event_json)
+        FROM dropped d, unnest(p_event_entry, p_event_nid, p_event_id, p_event_type, p_event_state_key,
+                               p_event_depth, p_event_ts, p_event_root_before, p_event_auth, p_event_auth_order,
+                               p_event_device, p_event_txn, p_event_json)
             AS u (entry, nid, id, type, state_key, depth, ts, root_before, auth, auth_order, device, txn, json)
-        WHERE p_log_item[u.entry] <> ALL (v_dropped);
-
+        WHERE p_log_item[u.entry] <> ALL (d.items)
+    ), placed AS (
         INSERT INTO timeline (room_nid, anchor, sub, event_nid, heads)
-        SELECT p_log_room[u.entry], head + u.entry, 0, u.nid, u.heads::bigint[]
-        FROM unnest(p_event_entry, p_event_nid, p_event_heads) AS u (entry, nid, heads)
-        WHERE p_log_item[u.entry] <> ALL (v_dropped);
-    END IF;
+        SELECT p_log_room[u.entry], s.pos + u.entry, 0, u.nid, u.heads::bigint[]
+        FROM start s, dropped d, unnest(p_event_entry, p_event_nid, p_event_heads) AS u (entry, nid, heads)
+        WHERE p_log_item[u.entry] <> ALL (d.items)
+    )
+    -- The newest row there is: the numbers of dropped entries at the end will be given out again.
+    SELECT s.pos, d.items, d.why, d.reply, coalesce((SELECT max(l.pos) FROM logged l), s.pos)
+    INTO head, v_dropped, dropped_why, dropped_reply, v_newest
+    FROM start s, dropped d;
+    dropped_item := v_dropped;
 
     IF cardinality(p_node_id) > 0 THEN
         INSERT INTO state_node (id, data)
@@ -178,7 +184,6 @@ BEGIN
         PERFORM hearth_rare_r2(head, v_dropped, p_rare);
     END IF;
 
-    -- The newest row there is: the numbers of dropped entries at the end will be given out again.
-    PERFORM pg_notify('hearth', p_incarnation || ':' || coalesce(max(l.pos), 0)) FROM log l;
+    PERFORM pg_notify('hearth', p_incarnation || ':' || v_newest);
 END
 $$;

@@ -80,6 +80,11 @@ const IDLE_IN_TRANSACTION_TIMEOUT: &str = "5s";
 /// Nor one whose network is gone, in milliseconds.
 const TCP_USER_TIMEOUT: &str = "20000";
 
+/// Left to itself PostgreSQL plans the commit function's statements anew each time, since it takes arrays of
+/// unknown length for long: planning then costs three times what the rest of a commit does. A plan made once
+/// must not be one for empty tables, hence no sequential scans.
+const PLAN_ONCE: &str = "force_generic_plan";
+
 impl LogConnection {
     /// Connects, with the settings that keep a stuck writer from stopping the others.
     pub async fn connect(options: &PgConnectOptions) -> Result<Self> {
@@ -90,6 +95,8 @@ impl LogConnection {
             ("tcp_user_timeout", TCP_USER_TIMEOUT),
             ("jit", "off"),
             ("synchronous_commit", "on"),
+            ("plan_cache_mode", PLAN_ONCE),
+            ("enable_seqscan", "off"),
         ]);
         Ok(Self { connection: options.connect().await? })
     }
