@@ -11,6 +11,7 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY SELECT * FROM hearth_rare_conflicts_r1(p_rare);
+    RETURN QUERY SELECT * FROM hearth_receipts_conflicts_r1(p_rare);
 END
 $$;
 
@@ -18,6 +19,7 @@ CREATE FUNCTION hearth_rare_r2(p_head bigint, p_dropped integer[], p_rare jsonb)
 RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     PERFORM hearth_rare_r1(p_head, p_dropped, p_rare);
+    PERFORM hearth_receipts_r1(p_head, p_dropped, p_rare);
 END
 $$;
 

@@ -8,6 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hearth_core::pdu::SigningKey;
+use hearth_services::account_data::AccountData;
+use hearth_services::ephemeral::receipts::Receipts;
+use hearth_services::ephemeral::typing::Typing;
 use hearth_services::filters::Filters;
 use hearth_services::interned::Interned;
 use hearth_services::log::{Log, LogSettings};
@@ -16,7 +19,7 @@ use hearth_services::rooms::states::States;
 use hearth_services::rooms::viewer::Viewer;
 use hearth_services::statements;
 use hearth_services::sync::v2::{Request, no_filter};
-use hearth_services::sync::{Parts, Sync};
+use hearth_services::sync::{Parts, Passing, Sync};
 use hearth_store::Store;
 use hearth_store::connect::{Database, PoolSettings, Source};
 use hearth_store::log::{Change, Proposal};
@@ -110,7 +113,12 @@ impl World {
 
 async fn sync(reader: RoomReader, log: &Log, stop: &CancellationToken) -> Sync {
     let filters = Filters::new(reader.store.clone());
-    let parts = Parts { reader, log: log.clone(), filters };
+    let account_data = AccountData::new(reader.store.clone(), log.clone(), reader.interned.clone());
+    let passing = Passing {
+        receipts: Receipts::new(reader.clone(), log.clone(), account_data).await,
+        typing: Typing::new(reader.clone(), log.clone(), Duration::from_mins(2)).await.unwrap(),
+    };
+    let parts = Parts { reader, log: log.clone(), filters, passing };
     Sync::new(parts, Duration::from_mins(1), stop.clone()).await
 }
 

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use hearth_services::ephemeral::receipts::ReceiptKind;
 use hearth_services::rooms::viewer::Viewer;
 use hearth_services::statements;
 use hearth_services::sync::v2::{Request, StateSection};
+use hearth_store::log::{Change, Proposal};
 use serde_json::{Value, json};
 
 use crate::harness::room::{Room, Sent};
@@ -47,6 +49,7 @@ fn kinds(events: &Value) -> Vec<(&str, &str)> {
 async fn the_engine_over_a_real_database() {
     let world = World::new().await;
     a_quiet_sync_makes_no_statement_while_other_rooms_are_busy(&world).await;
+    a_receipt_is_told_from_memory(&world).await;
     memory_and_database_answer_alike(&world).await;
     a_redaction_reaches_what_is_in_memory(&world).await;
     the_past_is_judged_event_by_event(&world).await;
@@ -80,6 +83,34 @@ async fn a_quiet_sync_makes_no_statement_while_other_rooms_are_busy(world: &Worl
     other.device = Some("OTHER".to_owned());
     let there = world.sync(&other, since(Some(&quiet))).await;
     assert_eq!(joined(&there, &room)["timeline"]["events"][0]["unsigned"]["transaction_id"], Value::Null);
+}
+
+async fn a_receipt_is_told_from_memory(world: &World) {
+    let (alice, bob) = (world.user("told").await, world.user("reads").await);
+    let mut room = Room::new(world, &alice, "shared").await;
+    room.member(world, &bob, &bob, "join").await;
+    let sent = room.say(world, &alice, "read me").await;
+    let first = world.sync(&alice, since(None)).await;
+    let receipt = Change::SetReceipt {
+        user: bob.user,
+        user_id: bob.id.to_string(),
+        room: room.nid,
+        kind: ReceiptKind::Public,
+        thread: String::new(),
+        event: sent.nid,
+        event_id: sent.id.to_string(),
+        anchor: world.log.applied(),
+        sub: 0,
+        ts: 7,
+    };
+    world.log.commit(Proposal::change(receipt)).await.unwrap();
+    let (told, statements) = world.counted(&alice, since(Some(&first))).await;
+    let content = json!({ sent.id.as_str(): {"m.read": {bob.id.as_str(): {"ts": 7}}} });
+    let expected = json!({"events": [{"type": "m.receipt", "content": content}]});
+    assert_eq!((&joined(&told, &room)["ephemeral"], statements), (&expected, 0));
+    let cold = world.cold_sync().await.v2(&alice, &since(Some(&first))).await.unwrap();
+    let cold: Value = serde_json::from_str(&cold).unwrap();
+    assert_eq!(joined(&cold, &room)["ephemeral"], expected);
 }
 
 async fn memory_and_database_answer_alike(world: &World) {

@@ -8,18 +8,21 @@ mod create_room;
 mod discovery;
 mod endpoints;
 mod filters;
+mod ignored_users;
 mod limits;
 mod login;
 mod membership;
 mod profiles;
 mod reading;
 mod reading_details;
+mod receipts;
 mod redaction;
 mod register;
 mod room_summary;
 mod sending;
 mod sync;
 mod sync_sections;
+mod typing;
 mod uia;
 mod visibility;
 
@@ -36,18 +39,21 @@ pub fn tests() -> Vec<Test> {
         discovery::tests(),
         endpoints::tests(),
         filters::tests(),
+        ignored_users::tests(),
         limits::tests(),
         login::tests(),
         membership::tests(),
         profiles::tests(),
         reading::tests(),
         reading_details::tests(),
+        receipts::tests(),
         redaction::tests(),
         register::tests(),
         room_summary::tests(),
         sending::tests(),
         sync::tests(),
         sync_sections::tests(),
+        typing::tests(),
         uia::tests(),
         visibility::tests(),
     ];

@@ -53,7 +53,7 @@ pub(crate) async fn serve(loaded: Loaded, file: Option<PathBuf>) -> Result<(), F
     };
     let readiness = Readiness::default();
     let key = identity::signing_key(foundation.store(), &config.server_name).await?;
-    let app = http::compose(config, &foundation, key, readiness.clone()).await;
+    let app = http::compose(config, &foundation, key, readiness.clone()).await?;
     foundation.begin();
     let serving = Serving {
         router: hearth_api::router(app.clone()),

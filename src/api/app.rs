@@ -7,6 +7,8 @@ use std::time::Duration;
 use hearth_services::account_data::AccountData;
 use hearth_services::accounts::Accounts;
 use hearth_services::accounts::uia::Uia;
+use hearth_services::ephemeral::receipts::Receipts;
+use hearth_services::ephemeral::typing::Typing;
 use hearth_services::filters::Filters;
 use hearth_services::log::Log;
 use hearth_services::profiles::Profiles;
@@ -37,6 +39,10 @@ pub struct Services {
     pub rooms: Rooms,
     /// The public directory.
     pub directory: Directory,
+    /// Who read how far.
+    pub receipts: Receipts,
+    /// Who types.
+    pub typing: Typing,
     /// Sync.
     pub sync: Sync,
     /// Rate limits.

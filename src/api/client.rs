@@ -9,6 +9,7 @@ mod filter;
 mod membership;
 mod profile;
 mod push_rules;
+mod receipts;
 mod registration;
 mod room_events;
 mod room_state;
@@ -16,6 +17,7 @@ mod send;
 mod session;
 mod sync;
 mod tags;
+mod typing;
 mod uia_fallback;
 mod versions;
 mod voip;
@@ -34,6 +36,7 @@ pub(crate) fn routes() -> Vec<Route> {
         membership::routes(),
         profile::routes(),
         push_rules::routes(),
+        receipts::routes(),
         registration::routes(),
         room_events::routes(),
         room_state::routes(),
@@ -41,6 +44,7 @@ pub(crate) fn routes() -> Vec<Route> {
         session::routes(),
         sync::routes(),
         tags::routes(),
+        typing::routes(),
         uia_fallback::routes(),
         versions::routes(),
         voip::routes(),

@@ -11,6 +11,8 @@ use hearth_services::StoreError;
 use hearth_services::account_data::AccountDataError;
 use hearth_services::accounts::AccountError;
 use hearth_services::accounts::uia::{Challenge, Flow, StageFailure, UiaError};
+use hearth_services::ephemeral::receipts::ReceiptError;
+use hearth_services::ephemeral::typing::TypingError;
 use hearth_services::filters::FilterError;
 use hearth_services::log::CommitError;
 use hearth_services::profiles::ProfileError;
@@ -217,11 +219,37 @@ impl From<AccountDataError> for Error {
             AccountDataError::BadContent => {
                 Self::bad_request(ErrorKind::BadJson, "The content is not what this type requires.")
             }
+            AccountDataError::IgnoresSelf => {
+                Self::bad_request(ErrorKind::InvalidParam, "You cannot ignore yourself.")
+            }
             AccountDataError::BadOrder => {
                 Self::bad_request(ErrorKind::BadJson, "The order of a tag is a number from 0 to 1.")
             }
             AccountDataError::Commit(error) => error.into(),
             AccountDataError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ReceiptError> for Error {
+    fn from(error: ReceiptError) -> Self {
+        match error {
+            ReceiptError::WrongThread => {
+                Self::bad_request(ErrorKind::InvalidParam, "The event is not in that thread.")
+            }
+            ReceiptError::Room(error) => error.into(),
+            ReceiptError::Marker(error) => error.into(),
+            ReceiptError::Commit(error) => error.into(),
+            ReceiptError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<TypingError> for Error {
+    fn from(error: TypingError) -> Self {
+        match error {
+            TypingError::Room(error) => error.into(),
+            TypingError::Commit(error) => error.into(),
         }
     }
 }

@@ -37,6 +37,8 @@ pub(crate) enum Family {
     Join,
     /// Events that one user sends.
     Message,
+    /// Receipts and typing of one user.
+    Ephemeral,
 }
 
 /// What makes a request one's own.
@@ -86,6 +88,7 @@ impl Family {
             Self::Invite => (By::User, Rate { burst: 50, every: Duration::from_secs(2) }),
             Self::Join => (By::User, Rate { burst: 50, every: Duration::from_secs(1) }),
             Self::Message => (By::User, Rate { burst: 600, every: Duration::from_millis(20) }),
+            Self::Ephemeral => (By::User, Rate { burst: 300, every: Duration::from_millis(100) }),
         }
     }
 }

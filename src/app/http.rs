@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use hearth_api::{App, RateLimits, Readiness, Services, Settings, Support};
 use hearth_core::pdu::SigningKey;
+use hearth_services::StoreError;
 use hearth_services::account_data::AccountData;
 use hearth_services::accounts::uia::Uia;
+use hearth_services::ephemeral::receipts::Receipts;
+use hearth_services::ephemeral::typing::Typing;
 use hearth_services::filters::Filters;
 use hearth_services::profiles::Profiles;
 use hearth_services::rooms::{Directory, RoomReader, Rooms};
-use hearth_services::sync::{Parts, Sync};
+use hearth_services::sync::{Parts, Passing, Sync};
 use ruma::api::client::discovery::discover_support::{Contact, ContactRole};
 
 use super::foundation::Foundation;
@@ -21,7 +24,7 @@ pub(super) async fn compose(
     foundation: &Foundation,
     key: SigningKey,
     readiness: Readiness,
-) -> App {
+) -> Result<App, StoreError> {
     let Foundation { log, interned, accounts, policy, .. } = foundation;
     let store = || foundation.store().clone();
     let profiles = Profiles::new(store(), log.clone(), interned.clone(), config.server_name.clone());
@@ -30,10 +33,19 @@ pub(super) async fn compose(
     let account_data = AccountData::new(store(), log.clone(), interned.clone());
     let filters = Filters::new(store());
     let directory = Directory::new(rooms.clone(), log.clone());
-    // Last, because it wakes those whom the caches before it must have heard for.
-    let parts = Parts { reader: rooms.reader().clone(), log: log.clone(), filters: filters.clone() };
+    // Sync is last, because it wakes those whom the caches before it must have heard for.
+    let receipts = Receipts::new(rooms.reader().clone(), log.clone(), account_data.clone()).await;
+    let typing = Typing::new(rooms.reader().clone(), log.clone(), config.typing_max_timeout).await?;
+    let stop = foundation.stages.stopping.clone();
+    foundation.supervisor.run("end of typing", stop.clone(), typing.clone().expire(stop));
+    let parts = Parts {
+        reader: rooms.reader().clone(),
+        log: log.clone(),
+        filters: filters.clone(),
+        passing: Passing { receipts: receipts.clone(), typing: typing.clone() },
+    };
     let sync = Sync::new(parts, config.sync_max_timeout, foundation.stages.draining.clone()).await;
-    App::new(Services {
+    Ok(App::new(Services {
         log: log.clone(),
         accounts: accounts.clone(),
         uia: Uia::new(store(), policy.clone()),
@@ -42,11 +54,13 @@ pub(super) async fn compose(
         profiles,
         directory,
         rooms,
+        receipts,
+        typing,
         sync,
         limits: RateLimits::new(config.limits_enabled),
         readiness,
         settings: settings(config),
-    })
+    }))
 }
 
 fn settings(config: &Config) -> Settings {

@@ -153,6 +153,9 @@ settings! {
     sync_max_timeout: Duration, "sync.max_timeout" = "5m";
     "The longest that a sync waits for something new, whatever the client asks for."
 
+    typing_max_timeout: Duration, "typing.max_timeout" = "2m";
+    "The longest that somebody is shown as typing without saying so again."
+
     uia_session_lifetime: Duration, "uia.session_lifetime" = "1h";
     "How long a user-interactive authentication may take."
 

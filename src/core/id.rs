@@ -82,10 +82,22 @@ impl Position {
         Self(self.0 + 1)
     }
 
+    /// The last position before this one.
+    #[must_use]
+    pub const fn previous(self) -> Self {
+        Self(self.0 - 1)
+    }
+
     /// The position `count` further on.
     #[must_use]
     pub const fn plus(self, count: i64) -> Self {
         Self(self.0 + count)
+    }
+}
+
+impl Default for Position {
+    fn default() -> Self {
+        Self::ZERO
     }
 }
 

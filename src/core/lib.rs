@@ -11,6 +11,7 @@ pub mod membership;
 pub mod pdu;
 pub mod power;
 pub mod push_rules;
+pub mod relation;
 pub mod room_version;
 pub mod state_res;
 pub mod state_tree;

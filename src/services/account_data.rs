@@ -1,5 +1,7 @@
 //! Account data, tags among it: what a user's clients keep for each other.
 
+mod ignored;
+
 use std::sync::Arc;
 
 use hearth_core::grammar::{self, GrammarError};
@@ -7,10 +9,13 @@ use hearth_core::id::{RoomNid, UserNid};
 use hearth_store::account_data::GLOBAL;
 use hearth_store::log::{Change, Proposal};
 use hearth_store::{Store, StoreError};
-use ruma::RoomId;
+use ruma::events::fully_read::FullyReadEventContent;
 use ruma::events::tag::TagEventContent;
+use ruma::{OwnedEventId, RoomId};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+
+pub use self::ignored::IgnoredUsers;
 
 use crate::interned::Interned;
 use crate::log::{Apply, Cache, CommitError, Log, Logged, What};
@@ -21,8 +26,11 @@ const PIECES: usize = 65_536;
 /// Where the tags of a room are kept.
 const TAGS: &str = "m.tag";
 
+/// Where the marker of what was read in full is kept.
+const FULLY_READ: &str = "m.fully_read";
+
 /// What the server itself computes or keeps elsewhere.
-const MANAGED: [&str; 2] = ["m.fully_read", "m.push_rules"];
+const MANAGED: [&str; 2] = [FULLY_READ, "m.push_rules"];
 
 /// Why account data was not read or written.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +50,9 @@ pub enum AccountDataError {
     /// The content is not what its type requires.
     #[error("the content is not what its type requires")]
     BadContent,
+    /// Nobody can ignore themselves.
+    #[error("you cannot ignore yourself")]
+    IgnoresSelf,
     /// The order of a tag is not a number from 0 to 1.
     #[error("the order of a tag is a number from 0 to 1")]
     BadOrder,
@@ -121,9 +132,40 @@ impl AccountData {
         if data_type == TAGS && serde_json::from_str::<TagEventContent>(content.get()).is_err() {
             return Err(AccountDataError::BadContent);
         }
+        if data_type == ignored::TYPE && ignored::names(content.get(), &self.0.interned.user_id(user).await?)
+        {
+            return Err(AccountDataError::IgnoresSelf);
+        }
         let room = self.room(scope).await?;
         let content = Some(content.get().to_owned());
         let change = Change::SetAccountData { user, room, r#type: data_type, content };
+        self.0.log.commit(Proposal::change(change)).await?;
+        Ok(())
+    }
+
+    /// The event up to which a user has read a room in full, as far as they say.
+    pub async fn fully_read(
+        &self,
+        user: UserNid,
+        room: RoomNid,
+    ) -> Result<Option<OwnedEventId>, AccountDataError> {
+        let Some(content) = self.piece(user, room, FULLY_READ).await? else { return Ok(None) };
+        let content: FullyReadEventContent =
+            serde_json::from_str(&content).map_err(|_| StoreError::corrupt("account_data", user))?;
+        Ok(Some(content.event_id))
+    }
+
+    /// Sets that event.
+    pub async fn set_fully_read(
+        &self,
+        user: UserNid,
+        room: RoomNid,
+        event_id: OwnedEventId,
+    ) -> Result<(), AccountDataError> {
+        let content = serde_json::to_string(&FullyReadEventContent::new(event_id))
+            .map_err(|_| AccountDataError::BadContent)?;
+        let change =
+            Change::SetAccountData { user, room, r#type: FULLY_READ.to_owned(), content: Some(content) };
         self.0.log.commit(Proposal::change(change)).await?;
         Ok(())
     }

@@ -3,6 +3,7 @@
 pub mod account_data;
 pub mod accounts;
 pub mod clock;
+pub mod ephemeral;
 pub mod filters;
 pub mod interned;
 pub mod log;

@@ -50,6 +50,7 @@ use self::events::Events;
 use self::handle::Handle;
 use self::states::States;
 use self::turns::TurnSlots;
+use crate::account_data::IgnoredUsers;
 use crate::interned::Interned;
 use crate::log::{Apply, Log, Logged};
 use crate::profiles::Profiles;
@@ -71,6 +72,8 @@ pub struct RoomReader {
     pub events: Events,
     /// Room states.
     pub states: States,
+    /// Whom readers do not want to hear of.
+    pub ignored: IgnoredUsers,
     rooms: Arc<Cache<OwnedRoomId, Arc<Room>>>,
 }
 
@@ -94,7 +97,8 @@ impl RoomReader {
         let events = Events::new(store.clone());
         log.register(Arc::new(events.clone()));
         let states = States::new(store.clone(), interned.clone());
-        Self { store, interned, events, states, rooms: Arc::new(Cache::new(ROOMS)) }
+        let ignored = IgnoredUsers::new(store.clone(), log);
+        Self { store, interned, events, states, ignored, rooms: Arc::new(Cache::new(ROOMS)) }
     }
 
     /// The room of this id. What is kept of it never changes.

@@ -7,6 +7,7 @@
 //! statement unless its user's memberships or account data changed.
 
 mod engine;
+mod ephemeral;
 mod heroes;
 mod judge;
 mod memory;
@@ -27,6 +28,8 @@ use hearth_store::StoreError;
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+pub use self::ephemeral::Passing;
 
 use self::engine::{Changes, Engine, View};
 use self::memory::Connection;
@@ -69,6 +72,8 @@ pub struct Parts {
     pub log: Log,
     /// The filters of users.
     pub filters: Filters,
+    /// What passes in rooms.
+    pub passing: Passing,
 }
 
 /// Sync. Cheap to clone.
@@ -90,8 +95,8 @@ impl Sync {
     ///
     /// Waiting syncs are answered when `stop` is cancelled; none waits longer than `longest_wait`.
     pub async fn new(parts: Parts, longest_wait: Duration, stop: CancellationToken) -> Self {
-        let Parts { reader, log, filters } = parts;
-        let engine = Engine::new(reader, log.clone());
+        let Parts { reader, log, filters, passing } = parts;
+        let engine = Engine::new(reader, log.clone(), passing);
         log.register(Arc::clone(&engine.heroes) as Arc<dyn Apply>);
         let applied = log.register_from_here(Arc::clone(&engine.memory) as Arc<dyn Apply>).await;
         engine.memory.begin(applied);

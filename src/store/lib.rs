@@ -16,6 +16,7 @@ pub mod log;
 pub mod membership;
 pub mod private_postgres;
 mod profile;
+pub mod receipt;
 mod registration_token;
 pub mod room;
 pub mod server;

@@ -181,9 +181,9 @@ impl Store {
             .collect())
     }
 
-    /// Those of `rooms` in which something happened in `(after, upto]`: an event, or a change of state.
+    /// Those of `rooms` in which something happened in `(after, upto]`: an event, a change of state, a receipt.
     ///
-    /// Served by the primary keys of `timeline` and `room_state`.
+    /// Served by the primary keys of `timeline` and `room_state`, and by `receipt_room`.
     pub async fn changed_rooms(
         &self,
         rooms: &[RoomNid],
@@ -194,7 +194,8 @@ impl Store {
         let changed: Vec<i64> = sqlx::query_scalar(
             "SELECT r.room FROM unnest($1::bigint[]) AS r (room)
              WHERE EXISTS (SELECT FROM timeline t WHERE t.room_nid = r.room AND t.anchor > $2 AND t.anchor <= $3)
-                OR EXISTS (SELECT FROM room_state s WHERE s.room_nid = r.room AND s.pos > $2 AND s.pos <= $3)",
+                OR EXISTS (SELECT FROM room_state s WHERE s.room_nid = r.room AND s.pos > $2 AND s.pos <= $3)
+                OR EXISTS (SELECT FROM receipt c WHERE c.room_nid = r.room AND c.pos > $2)",
         )
         .bind(rooms)
         .bind(after.get())

@@ -41,7 +41,7 @@ impl Seen {
 }
 
 impl RoomReader {
-    /// Those of a room's events that a viewer may see, in their order.
+    /// Those of a room's events that a viewer may see, in their order; what ignored users said is not among them.
     ///
     /// Makes as many statements as the deepest state tree has levels, and one for the state events in them; none
     /// where they are in memory.
@@ -51,6 +51,7 @@ impl RoomReader {
         past: &Past,
         events: Vec<Arc<StoredEvent>>,
     ) -> Result<Vec<Seen>, StoreError> {
+        let events = self.without_ignored(viewer, events).await?;
         let roots: Vec<Root> =
             events.iter().filter_map(|event| placed(event)).map(|(root, _)| root).collect();
         let views = self.views(viewer, roots).await?;
@@ -59,6 +60,19 @@ impl RoomReader {
             judge(viewer, past.joined_since(place), *views.get(&root)?, event)
         });
         Ok(judged.collect())
+    }
+
+    /// Events without what users said whom the viewer ignores. What they did to the room's state stays.
+    pub async fn without_ignored(
+        &self,
+        viewer: &Viewer,
+        mut events: Vec<Arc<StoredEvent>>,
+    ) -> Result<Vec<Arc<StoredEvent>>, StoreError> {
+        let ignored = self.ignored.of(viewer.user).await?;
+        if !ignored.is_empty() {
+            events.retain(|event| event.state_key.is_some() || !ignored.contains(event.pdu.sender()));
+        }
+        Ok(events)
     }
 
     /// Whether a viewer may see the state `root` that was before the event at `place`, or that is current, as if

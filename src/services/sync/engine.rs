@@ -17,6 +17,7 @@ use quick_cache::sync::Cache;
 use ruma::RoomId;
 
 use super::SyncError;
+use super::ephemeral::{Ephemeral, Passing};
 use super::heroes::Heroes;
 use super::memory::{Concerned, Connection, Joined, Member, Memory, Sample};
 use super::plan::{Plan, Section, Span, is_wanted_first, plan};
@@ -43,6 +44,7 @@ const APPLY_PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Engine {
     pub(super) reader: RoomReader,
     pub(super) log: Log,
+    pub(super) passing: Passing,
     pub(super) memory: Arc<Memory>,
     pub(super) heroes: Arc<Heroes>,
     /// At reading the states of rooms.
@@ -90,6 +92,8 @@ pub(super) struct RoomChanges {
     pub(super) state: Vec<Arc<StoredEvent>>,
     pub(super) summary: Option<Summary>,
     pub(super) account_data: Vec<AccountData>,
+    /// What passed.
+    pub(super) ephemeral: Ephemeral,
     /// For those who are not in: what they are told of the room, each a JSON object.
     pub(super) stripped: Vec<String>,
 }
@@ -109,6 +113,7 @@ impl RoomChanges {
             state: Vec::new(),
             summary: None,
             account_data: Vec::new(),
+            ephemeral: Ephemeral::default(),
             stripped: Vec::new(),
         }
     }
@@ -121,14 +126,15 @@ impl RoomChanges {
             && self.state.is_empty()
             && self.summary.is_none()
             && self.account_data.is_empty()
+            && self.ephemeral.is_empty()
     }
 }
 
 impl Engine {
-    pub(super) fn new(reader: RoomReader, log: Log) -> Self {
+    pub(super) fn new(reader: RoomReader, log: Log, passing: Passing) -> Self {
         let memory = Arc::new(Memory::new());
         let heroes = Arc::new(Heroes::new(reader.store.clone()));
-        Self { reader, log, memory, heroes, turns: Turns::new(), rooms: Cache::new(ROOMS) }
+        Self { reader, log, passing, memory, heroes, turns: Turns::new(), rooms: Cache::new(ROOMS) }
     }
 
     /// Reads what a registered user is to their rooms, unless it is in memory.
@@ -170,6 +176,7 @@ impl Engine {
         self.fill_timelines(viewer, &mut rooms, view).await?;
         self.fill_states(viewer, &mut rooms, view).await?;
         self.fill_stripped(viewer, &mut rooms).await?;
+        self.fill_ephemeral(viewer, &mut rooms, view).await?;
         for room in &mut rooms {
             if matches!(room.plan.section, Section::Join | Section::Leave) {
                 let pieces = account_data.remove(&room.plan.room).unwrap_or_default();
@@ -274,7 +281,12 @@ impl Engine {
             Joined::Changed(rooms) => Ok(rooms.clone()),
             Joined::All(rooms) if all || rooms.is_empty() => Ok(rooms.clone()),
             Joined::All(rooms) => {
-                self.reader.store.changed_rooms(rooms, span.since.unwrap_or(Position::ZERO), span.upto).await
+                let since = span.since.unwrap_or(Position::ZERO);
+                let mut changed = self.reader.store.changed_rooms(rooms, since, span.upto).await?;
+                changed.extend(self.rooms_with_typing(rooms, since));
+                changed.sort_unstable();
+                changed.dedup();
+                Ok(changed)
             }
         }
     }

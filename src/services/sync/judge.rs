@@ -23,6 +23,7 @@ impl Engine {
         plan: &Plan,
         page: &[Arc<StoredEvent>],
     ) -> Result<HashMap<EventNid, Seen>, StoreError> {
+        let page = &*self.reader.without_ignored(viewer, page.to_vec()).await?;
         let mut seen = HashMap::with_capacity(page.len());
         for event in page.iter().filter(|event| !is_doubtful(plan, event)) {
             if !plan.outsider || is_about(viewer, event) {

@@ -10,6 +10,7 @@ use hearth_core::membership::Membership;
 use hearth_store::event::StoredEvent;
 use hearth_store::log::{Change, MemberChange, NewEvent, StateChange};
 use hearth_store::membership::MembershipAt;
+use hearth_store::receipt::ReceiptKind;
 use tokio::sync::watch;
 
 pub(super) use self::recent::Remembered;
@@ -204,6 +205,14 @@ impl Inner {
                 self.users.account_data_changed(*user, pos);
             }
             Change::CloseSession { user, .. } => self.users.session_closed(*user, pos),
+            Change::SetReceipt { room, kind: ReceiptKind::Public, .. } | Change::SetTyping { room, .. } => {
+                self.recent.note(*room, pos);
+                self.users.wake_room(*room, pos);
+            }
+            Change::SetReceipt { user, room, kind: ReceiptKind::Private, .. } => {
+                self.recent.note(*room, pos);
+                self.users.wake(*user, pos);
+            }
             _ => {}
         }
     }

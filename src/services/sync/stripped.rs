@@ -29,19 +29,30 @@ const TOLD: [&str; 7] = [
 const MEMBER: &str = "m.room.member";
 
 impl Engine {
-    /// Works out what invited and knocking readers are told.
+    /// Works out what invited and knocking readers are told; invites by ignored users are left out.
     pub(super) async fn fill_stripped(
         &self,
         viewer: &Viewer,
-        rooms: &mut [RoomChanges],
+        rooms: &mut Vec<RoomChanges>,
     ) -> Result<(), StoreError> {
-        for room in rooms {
+        let ignored = self.reader.ignored.of(viewer.user).await?;
+        let mut unwanted = Vec::new();
+        for room in &mut *rooms {
+            if room.plan.section == Section::Invite
+                && !ignored.is_empty()
+                && let Some(nid) = room.plan.own.as_ref().and_then(|own| own.event)
+                && ignored.contains(self.reader.events.get(nid).await?.pdu.sender())
+            {
+                unwanted.push(room.plan.room);
+                continue;
+            }
             if matches!(room.plan.section, Section::Invite | Section::Knock)
                 && let Some(own) = &room.plan.own
             {
                 room.stripped = self.stripped(viewer, room, own).await?;
             }
         }
+        rooms.retain(|room| !unwanted.contains(&room.plan.room));
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! Sync v2: `GET /_matrix/client/v3/sync`.
 
+mod ephemeral;
 mod json;
 mod rooms;
 

@@ -1,8 +1,10 @@
 //! The rarer entries of the log: everything but room events.
 
-use hearth_core::id::{RoomNid, UserNid};
+use hearth_core::id::{EventNid, Position, RoomNid, UserNid};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+use crate::receipt::ReceiptKind;
 
 /// Something that happened outside a room's timeline.
 ///
@@ -109,6 +111,42 @@ pub enum Change {
         /// Where it pointed.
         room: RoomNid,
     },
+    /// A receipt. Fails as absent where the user's receipt of that kind is not behind it.
+    SetReceipt {
+        /// Who read.
+        user: UserNid,
+        /// Their id.
+        user_id: String,
+        /// In which room.
+        room: RoomNid,
+        /// Who is told.
+        kind: ReceiptKind,
+        /// Empty for all threads, `main`, or the id of the event that a thread begins with.
+        thread: String,
+        /// Up to this event.
+        event: EventNid,
+        /// Its id.
+        event_id: String,
+        /// Its place in the timeline.
+        anchor: Position,
+        /// The same.
+        sub: i64,
+        /// Milliseconds since the epoch.
+        ts: i64,
+    },
+    /// Somebody types, or ceased to. Nothing but the log holds it.
+    SetTyping {
+        /// Who.
+        user: UserNid,
+        /// Their id.
+        user_id: String,
+        /// In which room.
+        room: RoomNid,
+        /// For as long as this, milliseconds since the epoch; none where they ceased.
+        until: Option<i64>,
+        /// The process that ends it in time.
+        owner: i64,
+    },
     /// A room listed in the public directory, or taken out of it.
     PublishRoom {
         /// The room.
@@ -134,6 +172,8 @@ impl Change {
             Self::SetProfileField { .. } => "set_profile_field",
             Self::CreateAlias { .. } => "create_alias",
             Self::DeleteAlias { .. } => "delete_alias",
+            Self::SetReceipt { .. } => "set_receipt",
+            Self::SetTyping { .. } => "set_typing",
             Self::PublishRoom { .. } => "publish_room",
         }
     }
@@ -148,6 +188,8 @@ impl Change {
             | Self::CloseSession { user, .. }
             | Self::SetAccountData { user, .. }
             | Self::SetTag { user, .. }
+            | Self::SetReceipt { user, .. }
+            | Self::SetTyping { user, .. }
             | Self::SetProfileField { user, .. } => Some(*user),
             Self::CreateAlias { creator, .. } => Some(*creator),
             Self::UseRegistrationToken { .. }
@@ -163,6 +205,8 @@ impl Change {
         match self {
             Self::SetAccountData { room, .. } => (room.get() != 0).then_some(*room),
             Self::SetTag { room, .. }
+            | Self::SetReceipt { room, .. }
+            | Self::SetTyping { room, .. }
             | Self::CreateAlias { room, .. }
             | Self::DeleteAlias { room, .. }
             | Self::PublishRoom { room, .. } => Some(*room),
@@ -183,6 +227,8 @@ impl Change {
             Self::SetTag { info, .. } => *info = None,
             Self::SetProfileField { value, .. } => *value = None,
             Self::CloseSession { .. }
+            | Self::SetReceipt { .. }
+            | Self::SetTyping { .. }
             | Self::CreateAlias { .. }
             | Self::DeleteAlias { .. }
             | Self::PublishRoom { .. } => {}
@@ -197,6 +243,9 @@ impl Change {
             Self::CreateAccount { user, .. } => Some(format!("account {user}")),
             Self::CreateAlias { alias, .. } | Self::DeleteAlias { alias, .. } => {
                 Some(format!("alias {alias}"))
+            }
+            Self::SetReceipt { user, room, kind, thread, .. } => {
+                Some(format!("receipt {user} {room} {} {thread}", kind.number()))
             }
             _ => None,
         }

@@ -114,6 +114,25 @@ impl Store {
             .collect()
     }
 
+    /// Who began and who ceased to type in `(after, up_to]`, in order. Served by the primary key of `log`.
+    pub async fn typing_entries(&self, after: Position, up_to: Position) -> Result<Vec<(Position, Change)>> {
+        let rows: Vec<(i64, String)> = sqlx::query_as(
+            "SELECT pos, payload FROM log
+             WHERE pos > $1 AND pos <= $2 AND kind = $3 AND payload LIKE '{\"set_typing\"%' ORDER BY pos",
+        )
+        .bind(after.get())
+        .bind(up_to.get())
+        .bind(LogKind::Change.number())
+        .fetch_all(self.db())
+        .await?;
+        rows.into_iter()
+            .map(|(pos, payload)| {
+                let change = serde_json::from_str(&payload).map_err(|_| StoreError::corrupt("log", pos))?;
+                Ok((Position::new(pos), change))
+            })
+            .collect()
+    }
+
     async fn logged_events(&self, first: i64, last: i64) -> Result<HashMap<i64, EventRow>> {
         let rows: Vec<EventRow> = sqlx::query_as(
             "SELECT e.nid, e.id, e.room_nid, v.version, e.state_key_nid, e.sender_nid, e.root_before,

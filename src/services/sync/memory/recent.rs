@@ -181,7 +181,7 @@ impl Recent {
     }
 
     /// Takes note of the newest entry of a room.
-    fn note(&mut self, room: RoomNid, pos: Position) {
+    pub(super) fn note(&mut self, room: RoomNid, pos: Position) {
         if self.floor == UNKNOWN {
             self.floor = Position::new(pos.get() - 1);
         }

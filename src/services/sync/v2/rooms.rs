@@ -7,6 +7,7 @@ use hearth_core::token::PageToken;
 use hearth_store::StoreError;
 use hearth_store::event::StoredEvent;
 
+use super::ephemeral::ephemeral;
 use super::json::Json;
 use super::{Request, StateSection, account_data};
 use crate::rooms::client_view::{Form, client_event, redacted};
@@ -89,6 +90,10 @@ impl Encoder<'_> {
             if !room.account_data.is_empty() {
                 json.key("account_data");
                 account_data(json, &room.account_data)?;
+            }
+            if !room.ephemeral.is_empty() {
+                json.key("ephemeral");
+                ephemeral(json, &room.ephemeral)?;
             }
             Ok(())
         })

@@ -1,0 +1,4 @@
+//! What passes: who read how far, who types.
+
+pub mod receipts;
+pub mod typing;
