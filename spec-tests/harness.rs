@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod endpoints;
 pub mod hearth;
 pub mod options;
+pub mod postgres;
 pub mod proxy;
 pub mod raw;
 pub mod record;

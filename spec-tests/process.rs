@@ -3,6 +3,7 @@
 mod cli;
 mod config;
 mod crash;
+mod external_postgres;
 mod mutations;
 mod proxy;
 mod replicas;
@@ -16,6 +17,7 @@ pub fn tests() -> Vec<Test> {
         cli::tests(),
         config::tests(),
         crash::tests(),
+        external_postgres::tests(),
         mutations::tests(),
         proxy::tests(),
         replicas::tests(),

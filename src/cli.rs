@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+use hearth_store::connect::{Advice, ConnectError, examine};
 
 use self::output::{complain, say};
 use crate::app::{self, Failure};
@@ -196,10 +197,7 @@ async fn with_configuration(command: Command, loaded: Loaded) -> Result<(), Fail
         telemetry::start_logging(COMMAND_LEVEL, config.log_format).map_err(Failure::Start)?;
     }
     match command {
-        Command::Config(ConfigCommand::Check) => {
-            check(&loaded);
-            Ok(())
-        }
+        Command::Config(ConfigCommand::Check) => check(&loaded).await,
         Command::Config(_) => {
             say(config::shown(&loaded).trim_end());
             Ok(())
@@ -221,17 +219,28 @@ async fn with_configuration(command: Command, loaded: Loaded) -> Result<(), Fail
     }
 }
 
-fn check(loaded: &Loaded) {
-    for warning in &loaded.warnings {
+/// Says what is unwise about the configuration, and about the database where it names one.
+async fn check(loaded: &Loaded) -> Result<(), Failure> {
+    let mut advice = Advice { warnings: loaded.warnings.clone(), notes: Vec::new() };
+    if let Some(url) = &loaded.config.database_url {
+        match examine(&url.0, &app::pool(&loaded.config)).await {
+            Ok(found) => {
+                advice.warnings.extend(found.warnings);
+                advice.notes.extend(found.notes);
+            }
+            // The place where a configuration is checked need not reach the database.
+            Err(error @ ConnectError::Unreachable(_)) => advice.warnings.push(error.to_string()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    for warning in &advice.warnings {
         say(&format!("warning: {warning}"));
     }
-    if loaded.config.database_url.is_some() {
-        say(
-            "note: what the server acknowledged survives a failover of PostgreSQL only with a synchronous standby \
-             (synchronous_standby_names)",
-        );
+    for note in &advice.notes {
+        say(&format!("note: {note}"));
     }
     say("the configuration is right");
+    Ok(())
 }
 
 #[cfg(test)]

@@ -134,6 +134,13 @@ impl Server {
 
     /// Starts a server; the error is what it said when it ended instead.
     pub async fn try_start_in(settings: Settings, folder: Arc<TempDir>) -> Result<Self, Refusal> {
+        let mut server = Self::spawn(settings, folder);
+        server.wait_until_ready().await?;
+        Ok(server)
+    }
+
+    /// Starts a server that has its database, and does not wait until it is ready.
+    pub fn spawn(settings: Settings, folder: Arc<TempDir>) -> Self {
         let address = settings.variables.get("HEARTH_LISTEN").cloned();
         let address = address.unwrap_or_else(|| format!("127.0.0.1:{}", free_port()));
         let base = format!("http://{address}");
@@ -147,12 +154,11 @@ impl Server {
             tokio::spawn(listen(child.stdout.take().expect("its output"), Arc::clone(&said))),
             tokio::spawn(listen(child.stderr.take().expect("its errors"), Arc::clone(&said))),
         ];
-        let mut server = Self { base, child, readers, said, settings, folder };
-        server.wait_until_ready().await?;
-        Ok(server)
+        Self { base, child, readers, said, settings, folder }
     }
 
-    async fn wait_until_ready(&mut self) -> Result<(), Refusal> {
+    /// Waits until it is ready; the error is what it said when it ended instead.
+    pub async fn wait_until_ready(&mut self) -> Result<(), Refusal> {
         let http = super::hearth::http();
         let since = Instant::now();
         loop {

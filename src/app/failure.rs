@@ -77,7 +77,10 @@ fn needs_a_change(error: &ConnectError) -> bool {
                 | PrivatePostgresError::NoUserName(_)
                 | PrivatePostgresError::NobodyToRunAs
         ),
-        ConnectError::Url(_) | ConnectError::Unsuitable(_) | ConnectError::NewerSchema { .. } => true,
+        ConnectError::Url(_)
+        | ConnectError::Unsuitable(_)
+        | ConnectError::Pooler
+        | ConnectError::NewerSchema { .. } => true,
         _ => false,
     }
 }

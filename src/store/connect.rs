@@ -2,6 +2,7 @@
 
 mod check;
 mod migrate;
+mod pooler;
 mod status;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection};
 
+pub use self::check::Advice;
 pub use self::migrate::{SchemaStatus, schema_status};
 pub use self::status::{DatabaseStatus, database_status};
 use crate::Store;
@@ -82,6 +84,12 @@ pub enum ConnectError {
     /// It is not one we can use.
     #[error("the database cannot be used: {0}")]
     Unsuitable(String),
+    /// There is a pooler in between.
+    #[error(
+        "`database.url` leads to a connection pooler that does not pass sessions on whole, such as PgBouncer, and this \
+         server needs sessions of its own (it pools them itself): give it the address of PostgreSQL"
+    )]
+    Pooler,
     /// A migration failed.
     #[error("the database's schema could not be brought up to date: {0}")]
     Migration(String),
@@ -114,7 +122,11 @@ impl Database {
     /// Opens the database for serving: starts it where it is private, checks it, brings its schema up to date.
     pub async fn open(source: Source, settings: &PoolSettings) -> Result<Self, ConnectError> {
         let (options, postgres) = match source {
-            Source::Url(url) => (url_options(&url)?, None),
+            Source::Url(url) => {
+                let options = url_options(&url)?;
+                pooler::refuse_pooler(&options).await?;
+                (options, None)
+            }
             Source::Private(options) => {
                 let postgres = PrivatePostgres::start(options).await?;
                 (postgres.connect_options(), Some(postgres))
@@ -157,7 +169,13 @@ impl Database {
     ) -> Result<Self, ConnectError> {
         let opened = async {
             let mut connection = options.connect().await.map_err(ConnectError::Unreachable)?;
-            check::check(&mut connection).await?;
+            let advice = check::check(&mut connection, settings.size).await?;
+            for warning in advice.warnings {
+                tracing::warn!("{warning}");
+            }
+            for note in advice.notes {
+                tracing::debug!("{note}");
+            }
             migrate::migrate(&mut connection).await?;
             // Whether the goodbye arrives does not matter.
             let _ = connection.close().await;
@@ -175,13 +193,29 @@ impl Database {
     }
 }
 
+/// Looks at a PostgreSQL elsewhere, changing nothing: whether it can be served from, and what is unwise about it.
+pub async fn examine(url: &str, settings: &PoolSettings) -> Result<Advice, ConnectError> {
+    let options = url_options(url)?;
+    pooler::refuse_pooler(&options).await?;
+    let mut connection = options.connect().await.map_err(ConnectError::Unreachable)?;
+    let advice = check::check(&mut connection, settings.size).await?;
+    schema_status(&mut connection).await?.refuse_newer()?;
+    // Whether the goodbye arrives does not matter.
+    let _ = connection.close().await;
+    Ok(advice)
+}
+
 /// The way to the database for one command, without a look at what is in it: to the private PostgreSQL of
 /// another process, or to one that is started now.
 pub async fn reach_for_command(
     source: Source,
 ) -> Result<(PgConnectOptions, Option<PrivatePostgres>), ConnectError> {
     let options = match source {
-        Source::Url(url) => return Ok((url_options(&url)?, None)),
+        Source::Url(url) => {
+            let options = url_options(&url)?;
+            pooler::refuse_pooler(&options).await?;
+            return Ok((options, None));
+        }
         Source::Private(options) => options,
     };
     if let Some(joined) = private_postgres::join(&options).await {
@@ -205,6 +239,7 @@ async fn pool(options: PgConnectOptions, settings: &PoolSettings) -> Result<PgPo
     let statement_timeout = settings.statement_timeout.as_millis().to_string();
     let session = [
         ("jit", "off"),
+        ("synchronous_commit", "on"),
         ("statement_timeout", &*statement_timeout),
         ("lock_timeout", "10s"),
         ("idle_in_transaction_session_timeout", "30s"),

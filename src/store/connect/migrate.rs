@@ -37,6 +37,16 @@ pub struct SchemaStatus {
     pub pending: usize,
 }
 
+impl SchemaStatus {
+    /// Fails where a newer release has changed the schema.
+    pub(super) fn refuse_newer(&self) -> Result<(), ConnectError> {
+        match self.applied.filter(|found| *found > self.known) {
+            Some(found) => Err(ConnectError::NewerSchema { found, known: self.known }),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Compares the database's schema with this release's, changing nothing.
 pub async fn schema_status(connection: &mut PgConnection) -> Result<SchemaStatus, ConnectError> {
     let made: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
@@ -57,9 +67,7 @@ pub async fn schema_status(connection: &mut PgConnection) -> Result<SchemaStatus
 /// Applies what is missing.
 pub(super) async fn migrate(connection: &mut PgConnection) -> Result<(), ConnectError> {
     let status = schema_status(connection).await?;
-    if let Some(found) = status.applied.filter(|found| *found > status.known) {
-        return Err(ConnectError::NewerSchema { found, known: status.known });
-    }
+    status.refuse_newer()?;
     lock(connection).await?;
     let since = Instant::now();
     let migrated = run(connection).await;
