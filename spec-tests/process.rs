@@ -8,6 +8,7 @@ mod mutations;
 mod proxy;
 mod replicas;
 mod start;
+mod systemd;
 
 use crate::harness::Test;
 
@@ -22,6 +23,7 @@ pub fn tests() -> Vec<Test> {
         proxy::tests(),
         replicas::tests(),
         start::tests(),
+        systemd::tests(),
     ]
     .concat()
 }

@@ -7,6 +7,7 @@ mod identity;
 mod listener;
 mod metrics;
 mod reload;
+mod systemd;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -72,10 +73,13 @@ pub(crate) async fn serve(loaded: Loaded, file: Option<PathBuf>) -> Result<(), F
     }
     welcome(config, &foundation, &addresses, started).await?;
     readiness.set_ready();
+    systemd::begin_watchdog(&foundation.supervisor, foundation.stages.stopping.clone());
+    systemd::ready();
     let policy = foundation.policy.clone();
     let mut reloader = Reloader { file, current: loaded.config.clone(), level, policy, app };
     let healthy = wait_for_the_end(&foundation, &mut signals, &mut reloader).await;
     readiness.set_stopping();
+    systemd::stopping();
     tokio::select! {
         () = stop(foundation, config) => {}
         () = signals.stop() => tracing::warn!("told to stop again: stopping at once"),
@@ -89,7 +93,11 @@ async fn wait_for_the_end(foundation: &Foundation, signals: &mut Signals, reload
         tokio::select! {
             asked = signals.next() => match asked {
                 Asked::Stop => return true,
-                Asked::Reload => reloader.reload(),
+                Asked::Reload => {
+                    systemd::reloading();
+                    reloader.reload();
+                    systemd::ready();
+                }
             },
             () = foundation.supervisor.failed() => return false,
         }

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod database;
+mod health;
 mod key;
 pub(crate) mod output;
 mod password;
@@ -46,6 +47,8 @@ A first server:
 enum Command {
     /// Serve until told to stop (SIGTERM or ^C); SIGHUP reloads log level, limits and registration
     Serve,
+    /// Say whether the server on this machine can serve, by its /ready; fails where it cannot
+    Health,
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -193,7 +196,7 @@ async fn dispatch(arguments: Arguments) -> Result<(), Failure> {
 
 async fn with_configuration(command: Command, loaded: Loaded) -> Result<(), Failure> {
     let config = &loaded.config;
-    if !matches!(command, Command::Config(_)) {
+    if !matches!(command, Command::Config(_) | Command::Health) {
         telemetry::start_logging(COMMAND_LEVEL, config.log_format).map_err(Failure::Start)?;
     }
     match command {
@@ -202,6 +205,7 @@ async fn with_configuration(command: Command, loaded: Loaded) -> Result<(), Fail
             say(config::shown(&loaded).trim_end());
             Ok(())
         }
+        Command::Health => health::ask(config).await,
         Command::User(UserCommand::Create { name, admin, password }) => {
             user::create(config, name, admin, &password).await
         }
