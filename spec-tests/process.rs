@@ -3,6 +3,7 @@
 mod cli;
 mod config;
 mod crash;
+mod disk;
 mod external_postgres;
 mod mutations;
 mod proxy;
@@ -18,6 +19,7 @@ pub fn tests() -> Vec<Test> {
         cli::tests(),
         config::tests(),
         crash::tests(),
+        disk::tests(),
         external_postgres::tests(),
         mutations::tests(),
         proxy::tests(),

@@ -143,6 +143,11 @@ impl From<CommitError> for Error {
     fn from(error: CommitError) -> Self {
         match error {
             CommitError::Busy => Self::limit_exceeded(BUSY),
+            CommitError::Full => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                ErrorKind::Unknown,
+                "The server's disk is full: nothing can be written. Try again later.",
+            ),
             CommitError::Stopping => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Unknown, "The server is stopping.")
             }

@@ -140,8 +140,14 @@ impl Log {
 
     /// Hands one proposal to the writer, in order with those handed over before it, and does not wait.
     ///
+    /// Refused while the database's disk is full, or while this process cannot tell the others that it lives: one
+    /// that takes itself to be alone would not hear of it.
+    ///
     /// With a chain it builds on the proposals of that chain: it takes its base from them, and fails with them.
     pub fn submit(&self, proposal: Proposal, chain: Option<Arc<Chain>>) -> Result<Pending, CommitError> {
+        if self.inner.store.is_full() || !self.inner.replicas.may_write() {
+            return Err(CommitError::Full);
+        }
         let (answer, receiver) = oneshot::channel();
         self.inner.proposals.try_send(Submission { proposal, chain, answer }).map_err(
             |refused| match refused {

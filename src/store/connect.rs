@@ -182,7 +182,10 @@ impl Database {
             pool(options.clone(), settings).await
         };
         match opened.await {
-            Ok(pool) => Ok(Self { store: Store::new(pool), options, postgres }),
+            Ok(pool) => {
+                let space = postgres.as_ref().map(PrivatePostgres::space);
+                Ok(Self { store: Store::new(pool).with_space(space), options, postgres })
+            }
             Err(error) => {
                 if let Some(postgres) = postgres {
                     postgres.stop().await;

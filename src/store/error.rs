@@ -39,6 +39,14 @@ impl StoreError {
         Self::Refused(sqlx::Error::Protocol(why.to_owned()))
     }
 
+    /// Whether the database has no room on its disk: it can be read all the same.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let Self::Unavailable(error) = self else { return false };
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        code.is_some_and(|code| code == "53100")
+    }
+
     /// Whether a commit that failed so may have happened all the same: the connection died over it, or the
     /// backend was shut down and may have been past the point of no return.
     #[must_use]

@@ -24,23 +24,39 @@ pub mod statements;
 pub mod turn;
 pub mod uia;
 
+use std::sync::Arc;
+
 use sqlx::PgPool;
 /// How to reach the database.
 pub use sqlx::postgres::PgConnectOptions;
 
 pub use crate::error::{Result, StoreError};
+use crate::private_postgres::Space;
 
 /// The database. Cheap to clone; every clone shares one pool.
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: PgPool,
+    space: Option<Arc<Space>>,
 }
 
 impl Store {
     /// A store over a pool whose database has this release's schema.
     #[must_use]
     pub const fn new(pool: PgPool) -> Self {
-        Self { pool }
+        Self { pool, space: None }
+    }
+
+    /// This store with the room on its database's disk, where that is known.
+    #[must_use]
+    pub(crate) fn with_space(self, space: Option<Space>) -> Self {
+        Self { space: space.map(Arc::new), ..self }
+    }
+
+    /// Whether so little room is left on the database's disk that nothing new should be taken.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.space.as_ref().is_some_and(|space| space.is_low())
     }
 
     /// A store that connects when it is first asked something.

@@ -11,6 +11,7 @@ mod home;
 mod keeper;
 mod launcher;
 mod programs;
+mod space;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -26,6 +27,7 @@ use self::keeper::Keeper;
 use self::launcher::Launcher;
 pub use self::launcher::{SUBCOMMAND, run as run_subcommand};
 pub use self::programs::{Programs, for_server};
+pub use self::space::Space;
 
 /// Recovery after a crash replays at most `max_wal_size`; ten minutes is far beyond that on any disk.
 const START_LIMIT: Duration = Duration::from_mins(10);
@@ -109,6 +111,12 @@ impl PrivatePostgres {
     #[must_use]
     pub fn pgdata(&self) -> PathBuf {
         self.home.pgdata()
+    }
+
+    /// The room on its disk.
+    #[must_use]
+    pub fn space(&self) -> Space {
+        Space::beside(self.pgdata())
     }
 
     /// The programs that run it.

@@ -1,6 +1,6 @@
 //! Which replicas live, and what the head is.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hearth_core::id::Position;
@@ -22,6 +22,10 @@ pub(super) struct Replicas {
     begun: Instant,
     /// Milliseconds after `begun` at which the head was last heard.
     heard: AtomicU64,
+    /// The same for when this process was last able to say that it lives.
+    beaten: AtomicU64,
+    /// It could not, because the database's disk is full.
+    full: AtomicBool,
     /// Queries for the head begun so far.
     queries: AtomicU64,
     /// The last query that was answered, and its answer.
@@ -36,6 +40,8 @@ impl Replicas {
             live: AtomicI64::new(1),
             begun: Instant::now(),
             heard: AtomicU64::new(0),
+            beaten: AtomicU64::new(0),
+            full: AtomicBool::new(false),
             queries: AtomicU64::new(0),
             answer: Mutex::new((0, Position::ZERO)),
         }
@@ -61,13 +67,32 @@ impl Replicas {
         self.incarnation
     }
 
+    /// Whether no other process serves. One that could not say that it lives cannot know.
     pub(super) fn alone(&self) -> bool {
-        self.live.load(Ordering::Acquire) <= 1
+        self.live.load(Ordering::Acquire) <= 1 && self.may_write()
     }
 
-    /// Says that this process lives; returns the head.
+    /// Whether the others know that this process lives, so that they hear of what it commits.
+    pub(super) fn may_write(&self) -> bool {
+        !self.full.load(Ordering::Acquire) || self.is_recent(&self.beaten)
+    }
+
+    /// Says that this process lives; returns the head. Where the disk is full it goes on reading.
     pub(super) async fn beat(&self) -> Result<Position, StoreError> {
-        let live = self.store.heartbeat(self.incarnation, env!("CARGO_PKG_VERSION")).await?;
+        let live = match self.store.heartbeat(self.incarnation, env!("CARGO_PKG_VERSION")).await {
+            Ok(live) => live,
+            Err(error) if error.is_full() => {
+                if !self.full.swap(true, Ordering::AcqRel) {
+                    tracing::warn!("the database's disk is full: it can only be read");
+                }
+                return self.head().await;
+            }
+            Err(error) => return Err(error),
+        };
+        if self.full.swap(false, Ordering::AcqRel) {
+            tracing::info!("the database's disk has room again");
+        }
+        self.note(&self.beaten);
         if self.live.swap(live.replicas, Ordering::AcqRel) != live.replicas {
             tracing::info!(replicas = live.replicas, "replicas over this database");
         }
@@ -88,13 +113,21 @@ impl Replicas {
     }
 
     fn hear(&self) {
+        self.note(&self.heard);
+    }
+
+    fn note(&self, when: &AtomicU64) {
         let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.heard.fetch_max(now, Ordering::AcqRel);
+        when.fetch_max(now, Ordering::AcqRel);
     }
 
     /// Whether the head was heard lately.
     pub(super) fn is_current(&self) -> bool {
-        let heard = Duration::from_millis(self.heard.load(Ordering::Acquire));
-        self.begun.elapsed().saturating_sub(heard) < DEAF_AFTER
+        self.is_recent(&self.heard)
+    }
+
+    fn is_recent(&self, when: &AtomicU64) -> bool {
+        let when = Duration::from_millis(when.load(Ordering::Acquire));
+        self.begun.elapsed().saturating_sub(when) < DEAF_AFTER
     }
 }

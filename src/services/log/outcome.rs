@@ -28,6 +28,9 @@ pub enum CommitError {
     /// Too many proposals wait already.
     #[error("too many writes wait already")]
     Busy,
+    /// The database's disk is full.
+    #[error("the disk is full")]
+    Full,
     /// The server is stopping.
     #[error("the server is stopping")]
     Stopping,
