@@ -12,6 +12,7 @@ BEGIN
     END IF;
     RETURN QUERY SELECT * FROM hearth_rare_conflicts_r1(p_rare);
     RETURN QUERY SELECT * FROM hearth_receipts_conflicts_r1(p_rare);
+    RETURN QUERY SELECT * FROM hearth_accounts_conflicts_r1(p_rare);
 END
 $$;
 
@@ -20,6 +21,7 @@ RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     PERFORM hearth_rare_r1(p_head, p_dropped, p_rare);
     PERFORM hearth_receipts_r1(p_head, p_dropped, p_rare);
+    PERFORM hearth_accounts_r1(p_head, p_dropped, p_rare);
 END
 $$;
 

@@ -5,6 +5,7 @@ mod aliases;
 mod bad_input;
 mod conventions;
 mod create_room;
+mod devices;
 mod discovery;
 mod endpoints;
 mod filters;
@@ -12,6 +13,7 @@ mod ignored_users;
 mod limits;
 mod login;
 mod membership;
+mod password;
 mod profiles;
 mod reading;
 mod reading_details;
@@ -36,6 +38,7 @@ pub fn tests() -> Vec<Test> {
         bad_input::tests(),
         conventions::tests(),
         create_room::tests(),
+        devices::tests(),
         discovery::tests(),
         endpoints::tests(),
         filters::tests(),
@@ -43,6 +46,7 @@ pub fn tests() -> Vec<Test> {
         limits::tests(),
         login::tests(),
         membership::tests(),
+        password::tests(),
         profiles::tests(),
         reading::tests(),
         reading_details::tests(),

@@ -6,6 +6,7 @@ pub mod endpoints;
 pub mod hearth;
 pub mod options;
 pub mod postgres;
+pub mod proof;
 pub mod proxy;
 pub mod raw;
 pub mod record;

@@ -4,10 +4,13 @@ mod account_data;
 mod aliases;
 mod capabilities;
 mod create_room;
+mod devices;
 mod directory;
 mod filter;
 mod membership;
+mod password;
 mod profile;
+mod prove;
 mod push_rules;
 mod receipts;
 mod registration;
@@ -32,8 +35,10 @@ pub(crate) fn routes() -> Vec<Route> {
         capabilities::routes(),
         directory::routes(),
         create_room::routes(),
+        devices::routes(),
         filter::routes(),
         membership::routes(),
+        password::routes(),
         profile::routes(),
         push_rules::routes(),
         receipts::routes(),

@@ -179,6 +179,10 @@ impl From<AccountError> for Error {
                 Self::new(StatusCode::FORBIDDEN, ErrorKind::UserDeactivated, "This account was deactivated.")
             }
             AccountError::NoAccount => Self::not_found("There is no such account."),
+            AccountError::NoDevice => Self::not_found("There is no such device."),
+            AccountError::DeviceNameLength => {
+                Self::bad_request(ErrorKind::InvalidParam, "The name of a device has at most 256 characters.")
+            }
             AccountError::TokenUsedUp => {
                 Self::forbidden("The registration token was used as often as it may be.")
             }
@@ -205,6 +209,7 @@ impl From<UiaError> for Error {
             UiaError::UnknownSession => {
                 Self::not_found("This authentication session is not known, or expired.")
             }
+            UiaError::Account(error) => error.into(),
             UiaError::Store(error) => error.into(),
         }
     }
@@ -408,6 +413,7 @@ fn stage_failure(failure: StageFailure) -> StandardErrorBody {
         StageFailure::NotOffered => (ErrorKind::Unknown, "This stage is not the next one of any flow."),
         StageFailure::Incomplete => (ErrorKind::MissingParam, "This stage needs more than was sent."),
         StageFailure::WrongToken => (ErrorKind::Forbidden, "The registration token is not valid."),
+        StageFailure::WrongPassword => (ErrorKind::Forbidden, "This is not your user name and password."),
     };
     StandardErrorBody { kind, message: message.to_owned() }
 }

@@ -34,9 +34,11 @@ pub(crate) struct Ruma<T: IncomingRequest<Authentication: Identify>> {
 }
 
 /// A request that user-interactive authentication must let through.
-pub(crate) struct Interactive<T> {
+pub(crate) struct Interactive<T: IncomingRequest<Authentication: Identify>> {
     /// The request, of the session's first body where this one has none.
     pub(crate) request: T,
+    /// Who makes it.
+    pub(crate) caller: <T::Authentication as Identify>::Caller,
     /// What the authentication is about.
     pub(crate) attempt: Attempt,
 }
@@ -64,7 +66,7 @@ where
     let attempt = app.uia.begin(arrival.route(), caller.user(), body).await?;
     let body = serde_json::to_vec(&attempt.body()).map_err(Error::internal)?;
     let request = parse(&arrival.parts, &arrival.arguments, &body.into())?;
-    Ok(Interactive { request, attempt })
+    Ok(Interactive { request, caller, attempt })
 }
 
 fn parse<T: IncomingRequest>(parts: &Parts, arguments: &[String], body: &Bytes) -> Result<T> {

@@ -37,7 +37,9 @@ pub(super) async fn compose(
     let receipts = Receipts::new(rooms.reader().clone(), log.clone(), account_data.clone()).await;
     let typing = Typing::new(rooms.reader().clone(), log.clone(), config.typing_max_timeout).await?;
     let stop = foundation.stages.stopping.clone();
-    foundation.supervisor.run("end of typing", stop.clone(), typing.clone().expire(stop));
+    foundation.supervisor.run("end of typing", stop.clone(), typing.clone().expire(stop.clone()));
+    let last_seen = accounts.clone().write_last_seen(stop.clone());
+    foundation.supervisor.run("when devices were last seen", stop.clone(), last_seen);
     let parts = Parts {
         reader: rooms.reader().clone(),
         log: log.clone(),
@@ -48,7 +50,7 @@ pub(super) async fn compose(
     Ok(App::new(Services {
         log: log.clone(),
         accounts: accounts.clone(),
-        uia: Uia::new(store(), policy.clone()),
+        uia: Uia::new(store(), policy.clone(), accounts.clone()),
         account_data,
         filters,
         profiles,

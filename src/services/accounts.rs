@@ -1,6 +1,8 @@
 //! Local accounts: making them, logging in and out, and knowing who a token belongs to.
 
+mod devices;
 mod error;
+mod last_seen;
 mod name;
 mod password;
 mod policy;
@@ -17,10 +19,13 @@ use hearth_store::log::{Change, Entry, Proposal};
 use ruma::profile::ProfileFieldName;
 use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId, UserId};
 
+pub use hearth_store::device::Device;
+
 pub use self::error::AccountError;
 pub use self::policy::{Registration, RegistrationMode, RegistrationPolicy};
 pub use self::session::{Caller, NewDevice, OpenedSession};
 
+use self::last_seen::LastSeen;
 use self::password::Passwords;
 use crate::clock;
 use crate::interned::Interned;
@@ -52,6 +57,7 @@ struct Inner {
     server_name: OwnedServerName,
     passwords: Passwords,
     policy: RegistrationPolicy,
+    last_seen: LastSeen,
     users: Cache<UserNid, LocalUser>,
     owners: quick_cache::sync::Cache<TokenHash, UserNid>,
 }
@@ -88,6 +94,7 @@ impl Accounts {
             server_name: settings.server_name.clone(),
             passwords: Passwords::new(settings.argon2_memory_kib),
             policy,
+            last_seen: LastSeen::new(),
             users: Cache::new(USERS),
             owners: quick_cache::sync::Cache::new(OWNERS),
         });
@@ -191,6 +198,41 @@ impl Accounts {
                 }
             }
             _ => Err(AccountError::WrongPassword),
+        }
+    }
+
+    /// Whether this is the password of that user, named as at a login.
+    pub(crate) async fn is_password_of(
+        &self,
+        owner: UserNid,
+        name: &str,
+        password: String,
+    ) -> Result<bool, AccountError> {
+        match self.check_password(Some(name), password).await {
+            Ok((user, _)) => Ok(user == owner),
+            Err(AccountError::WrongPassword) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives a user another password, and logs every other device out where they ask for it.
+    pub async fn change_password(
+        &self,
+        caller: &Caller,
+        password: String,
+        log_out_others: bool,
+    ) -> Result<(), AccountError> {
+        let user = caller.user;
+        let password_hash = self.0.passwords.hash(password).await?;
+        let mut entries = vec![Entry::Change(Change::SetPassword { user, password_hash })];
+        if log_out_others {
+            let all_but = Some(caller.device_id.to_string());
+            entries.push(Entry::Change(Change::CloseSession { user, device_id: None, all_but }));
+        }
+        match self.0.log.commit(Proposal { entries, ..Proposal::default() }).await {
+            Ok(_) => Ok(()),
+            Err(CommitError::Absent) => Err(AccountError::Deactivated),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -33,6 +33,20 @@ impl Store {
         Ok(done.rows_affected())
     }
 
+    /// Deletes when devices were last used that are gone. Served by `device_pkey`.
+    pub async fn delete_sightings_of_gone_devices(&self) -> Result<u64> {
+        let done = sqlx::query(
+            "DELETE FROM device_seen WHERE ctid = ANY (ARRAY(
+                 SELECT s.ctid FROM device_seen s
+                 WHERE NOT EXISTS (SELECT FROM device d WHERE d.user_nid = s.user_nid AND d.id = s.device_id)
+                 LIMIT $1))",
+        )
+        .bind(BATCH)
+        .execute(self.db())
+        .await?;
+        Ok(done.rows_affected())
+    }
+
     /// The end of what was trimmed: a process that is as of an earlier position has missed something.
     pub async fn trimmed(&self) -> Result<Position> {
         Ok(self.cursor(TRIMMED).await?.unwrap_or(Position::ZERO))

@@ -8,9 +8,9 @@ use tokio::time::sleep;
 
 use crate::harness::cluster;
 
-/// What a refused request may write: the state of an authentication under way, rate limits, and what a process
-/// notes of itself.
-const FREE: [&str; 3] = ["uia_session", "replica", "lease"];
+/// What a refused request may write: the state of an authentication under way, rate limits, when a device was last
+/// used, and what a process notes of itself.
+const FREE: [&str; 4] = ["uia_session", "replica", "lease", "device_seen"];
 /// How long nothing must happen for what was begun to have ended.
 const QUIET: Duration = Duration::from_millis(15);
 

@@ -21,7 +21,7 @@ async fn capabilities(_: App, Ruma { .. }: Ruma<get_capabilities::v3::Request>) 
     Ok(Json::new(&json!({
         "capabilities": {
             "m.room_versions": { "default": room_version::DEFAULT, "available": available },
-            "m.change_password": { "enabled": false },
+            "m.change_password": { "enabled": true },
             "m.3pid_changes": { "enabled": false },
             "m.get_login_token": { "enabled": false },
             "m.profile_fields": { "enabled": true },

@@ -43,7 +43,7 @@ struct Registered<'a> {
 /// `POST /_matrix/client/v3/register`
 async fn register(
     app: App,
-    Interactive { request, attempt }: Interactive<register::v3::Request>,
+    Interactive { request, attempt, .. }: Interactive<register::v3::Request>,
 ) -> Result<Json> {
     check_kind(&request)?;
     let flows = app.accounts.policy().flows()?;

@@ -38,6 +38,10 @@ struct Form {
     session: String,
     #[serde(default)]
     token: String,
+    #[serde(default)]
+    user: String,
+    #[serde(default)]
+    password: String,
 }
 
 impl Metadata for SubmitPage {
@@ -79,11 +83,18 @@ async fn show(app: App, Ruma { request, .. }: Ruma<ShowPage>) -> Result<Page> {
 /// `POST /_matrix/client/v3/auth/{authType}/fallback/web`, from the page itself.
 async fn submit(app: App, Ruma { request, .. }: Ruma<SubmitPage>) -> Result<Page> {
     let stage = stage(&request.auth_type)?;
-    let Form { session, token } = request.form;
-    let input = [("token".to_owned(), json!(token))].into_iter().collect();
+    let Form { session, token, user, password } = request.form;
+    if stage == Stage::Password {
+        app.limits.check_account(&user)?;
+    }
+    let input = [("token", token), ("user", user), ("password", password)];
+    let input = input.into_iter().map(|(key, value)| (key.to_owned(), json!(value))).collect();
     match app.uia.pass_by_page(&session, stage, input).await? {
         None => Ok(page(DONE)),
         Some(StageFailure::WrongToken) => Ok(page(&form(&app, stage, &session, "This token is not valid."))),
+        Some(StageFailure::WrongPassword) => {
+            Ok(page(&form(&app, stage, &session, "The user name or the password is wrong.")))
+        }
         Some(_) => Ok(page(&form(&app, stage, &session, "Something is missing."))),
     }
 }
@@ -99,6 +110,12 @@ fn form(app: &App, stage: Stage, session: &str, problem: &str) -> String {
                                      </label></p>"
             .to_owned(),
         Stage::Terms => terms(app),
+        Stage::Password => {
+            "<p><label>User name <input name=\"user\" autocomplete=\"username\" required autofocus>\
+                            </label></p><p><label>Password <input name=\"password\" type=\"password\" \
+                            autocomplete=\"current-password\" required></label></p>"
+                .to_owned()
+        }
     };
     let (problem, session) = (escape(problem), escape(session));
     format!(
@@ -128,7 +145,7 @@ fn terms(app: &App) -> String {
 fn page(content: &str) -> Page {
     Page(format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\"><title>Registration</title>\
+         <meta name=\"viewport\" content=\"width=device-width\"><title>Authentication</title>\
          <style>body {{ font: 1.1rem sans-serif; max-width: 30rem; margin: 3rem auto; padding: 0 1rem }}\
          input, button {{ font: inherit; padding: .3rem }} [role=alert] {{ color: #b00 }}</style>\
          </head><body>{content}</body></html>"

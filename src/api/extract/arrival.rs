@@ -48,9 +48,14 @@ impl Arrival {
         }
         let caller = A::identify(app, &parts).await?;
         app.limits.check_user(policy.family, caller.user())?;
+        if let Some(caller) = caller.account() {
+            let user_agent = parts.headers.get(http::header::USER_AGENT).and_then(|name| name.to_str().ok());
+            app.accounts.note_use(caller, client, user_agent);
+        }
         let arguments = arguments(&mut parts).await?;
         let body = match parts.method {
-            Method::POST | Method::PUT => read(policy, &parts, body).await?,
+            // Deleting a device takes a password.
+            Method::POST | Method::PUT | Method::DELETE => read(policy, &parts, body).await?,
             _ => Bytes::new(),
         };
         Ok((Self { parts, arguments, body }, caller))

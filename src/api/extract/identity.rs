@@ -28,8 +28,13 @@ pub(crate) trait Identify {
 
 /// Anybody who may make a request.
 pub(crate) trait Who {
+    /// They, where they have an account.
+    fn account(&self) -> Option<&Caller>;
+
     /// Their user, where they have one.
-    fn user(&self) -> Option<UserNid>;
+    fn user(&self) -> Option<UserNid> {
+        self.account().map(|caller| caller.user)
+    }
 }
 
 /// What a caller may do.
@@ -88,20 +93,20 @@ impl Identify for AccessTokenOptional {
 }
 
 impl Who for () {
-    fn user(&self) -> Option<UserNid> {
+    fn account(&self) -> Option<&Caller> {
         None
     }
 }
 
 impl Who for Caller {
-    fn user(&self) -> Option<UserNid> {
-        Some(self.user)
+    fn account(&self) -> Option<&Caller> {
+        Some(self)
     }
 }
 
 impl Who for Option<Caller> {
-    fn user(&self) -> Option<UserNid> {
-        self.as_ref().map(|caller| caller.user)
+    fn account(&self) -> Option<&Caller> {
+        self.as_ref()
     }
 }
 

@@ -30,6 +30,12 @@ pub enum AccountError {
     /// There is no such account.
     #[error("there is no such account")]
     NoAccount,
+    /// There is no such device.
+    #[error("there is no such device")]
+    NoDevice,
+    /// The name of a device is longer than is reasonable.
+    #[error("the name of the device is too long")]
+    DeviceNameLength,
     /// The registration token was used as often as it may be.
     #[error("the registration token is used up")]
     TokenUsedUp,

@@ -9,8 +9,8 @@ use ruma::{OwnedDeviceId, OwnedUserId};
 
 use super::{AccountError, secret};
 
-/// The longest name of a device that is kept; the rest is cut off.
-const MAX_DISPLAY_NAME_CHARS: usize = 256;
+/// The longest name of a device. At a login the rest is cut off, so that nobody is kept out by it.
+pub(super) const MAX_DISPLAY_NAME_CHARS: usize = 256;
 
 /// Characters of a device id that the server makes up.
 const DEVICE_ID_LENGTH: usize = 10;

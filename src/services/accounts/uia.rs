@@ -10,7 +10,7 @@ use hearth_store::{Store, StoreError};
 use serde_json::{Map, Value, json};
 
 use super::policy::GoodToken;
-use super::{RegistrationPolicy, secret};
+use super::{AccountError, Accounts, RegistrationPolicy, secret};
 use crate::clock;
 
 type JsonObject = Map<String, Value>;
@@ -27,6 +27,8 @@ pub enum Stage {
     RegistrationToken,
     /// Agreeing to documents.
     Terms,
+    /// The password of whose token it is.
+    Password,
 }
 
 /// Stages that, passed in this order, let a request through.
@@ -76,6 +78,8 @@ pub enum StageFailure {
     Incomplete,
     /// The registration token is not valid.
     WrongToken,
+    /// It is not the password of whose token it is.
+    WrongPassword,
 }
 
 /// Why a request was not let through.
@@ -93,16 +97,20 @@ pub enum UiaError {
     /// The session of a fallback page is not known.
     #[error("the session is not known")]
     UnknownSession,
+    /// A password could not be checked.
+    #[error(transparent)]
+    Account(#[from] AccountError),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 /// User-interactive authentication. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Uia {
     store: Store,
     policy: RegistrationPolicy,
+    accounts: Accounts,
 }
 
 impl Stage {
@@ -113,17 +121,28 @@ impl Stage {
             Self::Dummy => "m.login.dummy",
             Self::RegistrationToken => "m.login.registration_token",
             Self::Terms => "m.login.terms",
+            Self::Password => "m.login.password",
         }
     }
 
     /// The stage of a type.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Dummy, Self::RegistrationToken, Self::Terms].into_iter().find(|stage| stage.name() == name)
+        [Self::Dummy, Self::RegistrationToken, Self::Terms, Self::Password]
+            .into_iter()
+            .find(|stage| stage.name() == name)
     }
 }
 
 impl Attempt {
+    /// Whether it brings a password to be checked.
+    #[must_use]
+    pub fn tries_password(&self) -> bool {
+        self.auth
+            .as_ref()
+            .is_some_and(|auth| auth.get("type").and_then(Value::as_str) == Some(Stage::Password.name()))
+    }
+
     /// The body of the request, less `auth`: of this request, or of the first one where this has none.
     #[must_use]
     pub fn body(&self) -> JsonObject {
@@ -142,10 +161,10 @@ impl Passed {
 }
 
 impl Uia {
-    /// With sessions in `store`, and registration tokens and terms as `policy` has them.
+    /// With sessions in `store`, registration tokens and terms as `policy` and passwords as `accounts` has them.
     #[must_use]
-    pub const fn new(store: Store, policy: RegistrationPolicy) -> Self {
-        Self { store, policy }
+    pub const fn new(store: Store, policy: RegistrationPolicy, accounts: Accounts) -> Self {
+        Self { store, policy, accounts }
     }
 
     /// Begins with the body of a request to `route`, made by `user` if there is one, and finds the session
@@ -212,7 +231,7 @@ impl Uia {
         Err(UiaError::Challenge(Box::new(Challenge {
             flows: flows.to_vec(),
             completed,
-            params: self.policy.params(),
+            params: self.params(flows),
             session: id,
             failure,
         })))
@@ -238,10 +257,8 @@ impl Uia {
         stage: Stage,
         input: JsonObject,
     ) -> Result<Option<StageFailure>, UiaError> {
-        if !self.is_known(session).await? {
-            return Err(UiaError::UnknownSession);
-        }
-        match self.check(stage, &input).await? {
+        let known = self.store.uia_session(session).await?.ok_or(UiaError::UnknownSession)?;
+        match self.check(stage, &input, known.user).await? {
             Ok(result) => {
                 let progress = self.store.pass_uia_stage(session, stage.name(), &result).await?;
                 progress.map(|_| None).ok_or(UiaError::UnknownSession)
@@ -255,7 +272,7 @@ impl Uia {
         attempt: &Attempt,
         flows: &[Flow],
         before: &UiaProgress,
-    ) -> Result<Tried, StoreError> {
+    ) -> Result<Tried, UiaError> {
         let Some(auth) = &attempt.auth else { return Ok(Tried::Nothing) };
         if auth.contains_key("session") && attempt.session.is_none() {
             return Ok(Tried::Failed(StageFailure::UnknownSession));
@@ -268,7 +285,7 @@ impl Uia {
         let next = Stage::from_name(name)
             .filter(|stage| flows.iter().any(|flow| next_stage(flow, &before.completed) == Some(*stage)));
         let Some(stage) = next else { return Ok(Tried::Failed(StageFailure::NotOffered)) };
-        Ok(match self.check(stage, auth).await? {
+        Ok(match self.check(stage, auth, attempt.user).await? {
             Ok(result) => Tried::Passed(stage, result),
             Err(failure) => Tried::Failed(failure),
         })
@@ -278,7 +295,8 @@ impl Uia {
         &self,
         stage: Stage,
         input: &JsonObject,
-    ) -> Result<Result<Value, StageFailure>, StoreError> {
+        owner: Option<UserNid>,
+    ) -> Result<Result<Value, StageFailure>, UiaError> {
         match stage {
             Stage::Dummy | Stage::Terms => Ok(Ok(json!({}))),
             Stage::RegistrationToken => {
@@ -290,7 +308,37 @@ impl Uia {
                     None => Err(StageFailure::WrongToken),
                 })
             }
+            Stage::Password => self.check_password(input, owner).await,
         }
+    }
+
+    /// > `identifier` … `user` is deprecated in favour of it.
+    async fn check_password(
+        &self,
+        input: &JsonObject,
+        owner: Option<UserNid>,
+    ) -> Result<Result<Value, StageFailure>, UiaError> {
+        let name = match input.get("identifier") {
+            Some(identifier) if identifier.get("type").and_then(Value::as_str) == Some("m.id.user") => {
+                identifier.get("user")
+            }
+            Some(_) => None,
+            None => input.get("user"),
+        };
+        let password = input.get("password").and_then(Value::as_str);
+        let (Some(name), Some(password)) = (name.and_then(Value::as_str), password) else {
+            return Ok(Err(StageFailure::Incomplete));
+        };
+        // Of a request without a user there is nobody whose password it could be.
+        let Some(owner) = owner else { return Ok(Err(StageFailure::WrongPassword)) };
+        let right = self.accounts.is_password_of(owner, name, password.to_owned()).await?;
+        Ok(if right { Ok(json!({})) } else { Err(StageFailure::WrongPassword) })
+    }
+
+    /// What clients must be told to pass the stages of these flows.
+    fn params(&self, flows: &[Flow]) -> JsonObject {
+        let is_offered = |name: &str| flows.iter().flatten().any(|stage| stage.name() == name);
+        self.policy.params().into_iter().filter(|(name, _)| is_offered(name)).collect()
     }
 
     async fn keep(&self, attempt: &Attempt, progress: UiaProgress) -> Result<String, StoreError> {

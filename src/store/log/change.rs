@@ -64,6 +64,15 @@ pub enum Change {
         /// With none: the device that stays.
         all_but: Option<String>,
     },
+    /// Another name for a device. Fails as absent where there is no such device.
+    RenameDevice {
+        /// Whose.
+        user: UserNid,
+        /// The device.
+        device_id: String,
+        /// Its name; none where it has none.
+        display_name: Option<String>,
+    },
     /// Account data set, or deleted.
     SetAccountData {
         /// Whose.
@@ -167,6 +176,7 @@ impl Change {
             Self::SetStandingToken { .. } => "set_standing_token",
             Self::OpenSession { .. } => "open_session",
             Self::CloseSession { .. } => "close_session",
+            Self::RenameDevice { .. } => "rename_device",
             Self::SetAccountData { .. } => "set_account_data",
             Self::SetTag { .. } => "set_tag",
             Self::SetProfileField { .. } => "set_profile_field",
@@ -186,6 +196,7 @@ impl Change {
             | Self::SetPassword { user, .. }
             | Self::OpenSession { user, .. }
             | Self::CloseSession { user, .. }
+            | Self::RenameDevice { user, .. }
             | Self::SetAccountData { user, .. }
             | Self::SetTag { user, .. }
             | Self::SetReceipt { user, .. }
@@ -226,6 +237,7 @@ impl Change {
             Self::SetAccountData { content, .. } => *content = None,
             Self::SetTag { info, .. } => *info = None,
             Self::SetProfileField { value, .. } => *value = None,
+            Self::RenameDevice { display_name, .. } => *display_name = None,
             Self::CloseSession { .. }
             | Self::SetReceipt { .. }
             | Self::SetTyping { .. }
