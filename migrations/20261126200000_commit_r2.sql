@@ -13,6 +13,7 @@ BEGIN
     RETURN QUERY SELECT * FROM hearth_rare_conflicts_r1(p_rare);
     RETURN QUERY SELECT * FROM hearth_receipts_conflicts_r1(p_rare);
     RETURN QUERY SELECT * FROM hearth_accounts_conflicts_r1(p_rare);
+    RETURN QUERY SELECT * FROM hearth_presence_conflicts_r1(p_rare);
 END
 $$;
 
@@ -22,6 +23,7 @@ BEGIN
     PERFORM hearth_rare_r1(p_head, p_dropped, p_rare);
     PERFORM hearth_receipts_r1(p_head, p_dropped, p_rare);
     PERFORM hearth_accounts_r1(p_head, p_dropped, p_rare);
+    PERFORM hearth_presence_r1(p_head, p_dropped, p_rare);
 END
 $$;
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use hearth_core::pdu::SigningKey;
 use hearth_services::account_data::AccountData;
+use hearth_services::ephemeral::presence::{PresenceSettings, Presences};
 use hearth_services::ephemeral::receipts::Receipts;
 use hearth_services::ephemeral::typing::Typing;
 use hearth_services::filters::Filters;
@@ -32,6 +33,13 @@ use tokio_util::sync::CancellationToken;
 
 /// The part of every user's name behind the colon.
 pub const SERVER: &str = "hearth.test";
+
+const PRESENCE: PresenceSettings = PresenceSettings {
+    enabled: true,
+    active_for: Duration::from_mins(1),
+    idle_after: Duration::from_mins(5),
+    offline_after: Duration::from_secs(30),
+};
 
 /// Everything that a test needs, and a database that ends with it.
 pub struct World {
@@ -117,6 +125,7 @@ async fn sync(reader: RoomReader, log: &Log, stop: &CancellationToken) -> Sync {
     let passing = Passing {
         receipts: Receipts::new(reader.clone(), log.clone(), account_data).await,
         typing: Typing::new(reader.clone(), log.clone(), Duration::from_mins(2)).await.unwrap(),
+        presences: Presences::new(reader.clone(), log.clone(), PRESENCE).await.unwrap(),
     };
     let parts = Parts { reader, log: log.clone(), filters, passing };
     Sync::new(parts, Duration::from_mins(1), stop.clone()).await

@@ -14,6 +14,7 @@ mod limits;
 mod login;
 mod membership;
 mod password;
+mod presence;
 mod profiles;
 mod reading;
 mod reading_details;
@@ -47,6 +48,7 @@ pub fn tests() -> Vec<Test> {
         login::tests(),
         membership::tests(),
         password::tests(),
+        presence::tests(),
         profiles::tests(),
         reading::tests(),
         reading_details::tests(),

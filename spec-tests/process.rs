@@ -6,6 +6,7 @@ mod crash;
 mod disk;
 mod external_postgres;
 mod mutations;
+mod presence;
 mod proxy;
 mod replicas;
 mod start;
@@ -22,6 +23,7 @@ pub fn tests() -> Vec<Test> {
         disk::tests(),
         external_postgres::tests(),
         mutations::tests(),
+        presence::tests(),
         proxy::tests(),
         replicas::tests(),
         start::tests(),

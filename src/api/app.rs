@@ -7,6 +7,7 @@ use std::time::Duration;
 use hearth_services::account_data::AccountData;
 use hearth_services::accounts::Accounts;
 use hearth_services::accounts::uia::Uia;
+use hearth_services::ephemeral::presence::Presences;
 use hearth_services::ephemeral::receipts::Receipts;
 use hearth_services::ephemeral::typing::Typing;
 use hearth_services::filters::Filters;
@@ -43,6 +44,8 @@ pub struct Services {
     pub receipts: Receipts,
     /// Who types.
     pub typing: Typing,
+    /// Who is online.
+    pub presences: Presences,
     /// Sync.
     pub sync: Sync,
     /// Rate limits.

@@ -9,6 +9,7 @@ mod directory;
 mod filter;
 mod membership;
 mod password;
+mod presence;
 mod profile;
 mod prove;
 mod push_rules;
@@ -39,6 +40,7 @@ pub(crate) fn routes() -> Vec<Route> {
         filter::routes(),
         membership::routes(),
         password::routes(),
+        presence::routes(),
         profile::routes(),
         push_rules::routes(),
         receipts::routes(),

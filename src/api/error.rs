@@ -11,6 +11,7 @@ use hearth_services::StoreError;
 use hearth_services::account_data::AccountDataError;
 use hearth_services::accounts::AccountError;
 use hearth_services::accounts::uia::{Challenge, Flow, StageFailure, UiaError};
+use hearth_services::ephemeral::presence::PresenceError;
 use hearth_services::ephemeral::receipts::ReceiptError;
 use hearth_services::ephemeral::typing::TypingError;
 use hearth_services::filters::FilterError;
@@ -260,6 +261,17 @@ impl From<TypingError> for Error {
         match error {
             TypingError::Room(error) => error.into(),
             TypingError::Commit(error) => error.into(),
+        }
+    }
+}
+
+impl From<PresenceError> for Error {
+    fn from(error: PresenceError) -> Self {
+        match error {
+            PresenceError::NotShared => Self::forbidden("You are in no room with this user."),
+            PresenceError::Status(error) => Self::bad_request(ErrorKind::InvalidParam, error.to_string()),
+            PresenceError::Commit(error) => error.into(),
+            PresenceError::Store(error) => error.into(),
         }
     }
 }

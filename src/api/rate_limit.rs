@@ -39,6 +39,8 @@ pub(crate) enum Family {
     Message,
     /// Receipts and typing of one user.
     Ephemeral,
+    /// Presence that one user sets.
+    Presence,
 }
 
 /// What makes a request one's own.
@@ -89,6 +91,7 @@ impl Family {
             Self::Join => (By::User, Rate { burst: 50, every: Duration::from_secs(1) }),
             Self::Message => (By::User, Rate { burst: 600, every: Duration::from_millis(20) }),
             Self::Ephemeral => (By::User, Rate { burst: 300, every: Duration::from_millis(100) }),
+            Self::Presence => (By::User, Rate { burst: 20, every: Duration::from_secs(2) }),
         }
     }
 }

@@ -28,6 +28,17 @@ use crate::rate_limit::Family;
 /// of a device.
 const BODY_LIMIT: usize = 1024 * 1024;
 
+/// What the body of a request may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// A JSON object, or nothing, where nothing in it need be.
+    JsonOrNothing,
+    /// A JSON object.
+    Json,
+    /// Something else.
+    Anything,
+}
+
 /// What holds for one route before its handler is asked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Policy {
@@ -39,10 +50,10 @@ pub(crate) struct Policy {
     pub(crate) extra_time: Duration,
     /// It is answered only when everything that was acknowledged anywhere before it is seen.
     pub(crate) fresh: bool,
-    /// The body is JSON.
-    pub(crate) json: bool,
-    /// There must be a body, though nothing in it need be.
-    pub(crate) needs_body: bool,
+    /// What the body may be.
+    pub(crate) body: Body,
+    /// Whoever makes it is at the keyboard.
+    pub(crate) activity: bool,
 }
 
 /// A method, its paths, its policy and what answers.
@@ -62,8 +73,8 @@ impl Route {
             family: Family::Unlimited,
             extra_time: Duration::ZERO,
             fresh: true,
-            json: true,
-            needs_body: false,
+            body: Body::JsonOrNothing,
+            activity: false,
         };
         Self { method, paths, policy, answer }
     }
@@ -88,13 +99,19 @@ impl Route {
 
     /// Refuses an empty body, where what matters is the body as a whole.
     pub(crate) fn needs_body(mut self) -> Self {
-        self.policy.needs_body = true;
+        self.policy.body = Body::Json;
+        self
+    }
+
+    /// Takes it for a sign that its caller is at the keyboard.
+    pub(crate) fn shows_activity(mut self) -> Self {
+        self.policy.activity = true;
         self
     }
 
     /// Takes a body that is not JSON.
     pub(crate) fn any_body(mut self) -> Self {
-        self.policy.json = false;
+        self.policy.body = Body::Anything;
         self
     }
 

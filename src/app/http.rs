@@ -7,6 +7,7 @@ use hearth_core::pdu::SigningKey;
 use hearth_services::StoreError;
 use hearth_services::account_data::AccountData;
 use hearth_services::accounts::uia::Uia;
+use hearth_services::ephemeral::presence::{PresenceSettings, Presences};
 use hearth_services::ephemeral::receipts::Receipts;
 use hearth_services::ephemeral::typing::Typing;
 use hearth_services::filters::Filters;
@@ -40,13 +41,16 @@ pub(super) async fn compose(
     foundation.supervisor.run("end of typing", stop.clone(), typing.clone().expire(stop.clone()));
     let last_seen = accounts.clone().write_last_seen(stop.clone());
     foundation.supervisor.run("when devices were last seen", stop.clone(), last_seen);
+    let presences = Presences::new(rooms.reader().clone(), log.clone(), presence(config)).await?;
+    foundation.supervisor.run("presence", stop.clone(), presences.clone().run(stop.clone()));
     let parts = Parts {
         reader: rooms.reader().clone(),
         log: log.clone(),
         filters: filters.clone(),
-        passing: Passing { receipts: receipts.clone(), typing: typing.clone() },
+        passing: Passing { receipts: receipts.clone(), typing: typing.clone(), presences: presences.clone() },
     };
     let sync = Sync::new(parts, config.sync_max_timeout, foundation.stages.draining.clone()).await;
+    foundation.supervisor.run("telling of presence", stop.clone(), sync.clone().tell_presence(stop));
     Ok(App::new(Services {
         log: log.clone(),
         accounts: accounts.clone(),
@@ -58,11 +62,21 @@ pub(super) async fn compose(
         rooms,
         receipts,
         typing,
+        presences,
         sync,
         limits: RateLimits::new(config.limits_enabled),
         readiness,
         settings: settings(config),
     }))
+}
+
+const fn presence(config: &Config) -> PresenceSettings {
+    PresenceSettings {
+        enabled: config.presence_enabled,
+        active_for: config.presence_active_for,
+        idle_after: config.presence_idle_after,
+        offline_after: config.presence_offline_after,
+    }
 }
 
 fn settings(config: &Config) -> Settings {

@@ -156,6 +156,18 @@ settings! {
     typing_max_timeout: Duration, "typing.max_timeout" = "2m";
     "The longest that somebody is shown as typing without saying so again."
 
+    presence_enabled: bool, "presence.enabled" = "true";
+    "Whether users are told who is online."
+
+    presence_active_for: Duration, "presence.active_for" = "1m";
+    "How long after doing something somebody is shown as doing something right now."
+
+    presence_idle_after: Duration, "presence.idle_after" = "5m";
+    "How long after doing something somebody who is connected is shown as unavailable."
+
+    presence_offline_after: Duration, "presence.offline_after" = "30s";
+    "How long after a device was last heard of it counts as gone."
+
     uia_session_lifetime: Duration, "uia.session_lifetime" = "1h";
     "How long a user-interactive authentication may take."
 

@@ -14,6 +14,9 @@ pub const MAX_DEVICE_ID_BYTES: usize = 512;
 /// The most characters of a device's display name, as on other servers.
 pub const MAX_DEVICE_NAME_CHARS: usize = 100;
 
+/// The most characters of a status message: a sentence or two, shown beside a name.
+pub const MAX_STATUS_CHARS: usize = 512;
+
 /// The most characters of a user's display name, as on other servers: it is copied into every room.
 pub const MAX_DISPLAY_NAME_CHARS: usize = 256;
 
@@ -131,6 +134,11 @@ pub fn display_name(value: &str) -> Result<(), GrammarError> {
 /// A device's display name, which may be empty.
 pub fn device_name(value: &str) -> Result<(), GrammarError> {
     characters("device name", value, MAX_DEVICE_NAME_CHARS)
+}
+
+/// What a user says of their presence.
+pub fn status_message(value: &str) -> Result<(), GrammarError> {
+    characters("status message", value, MAX_STATUS_CHARS)
 }
 
 /// The address of an avatar: media on some server, or nothing.

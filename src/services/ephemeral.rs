@@ -1,4 +1,5 @@
-//! What passes: who read how far, who types.
+//! What passes: who is online, who read how far, who types.
 
+pub mod presence;
 pub mod receipts;
 pub mod typing;

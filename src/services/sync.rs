@@ -12,6 +12,7 @@ mod heroes;
 mod judge;
 mod memory;
 mod plan;
+mod presence;
 mod shown;
 mod state;
 mod stripped;

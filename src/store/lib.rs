@@ -15,6 +15,7 @@ pub mod interned;
 pub mod lease;
 pub mod log;
 pub mod membership;
+pub mod presence;
 pub mod private_postgres;
 mod profile;
 pub mod receipt;

@@ -17,10 +17,10 @@ use crate::route::{Route, route};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        route(invite).limited(Family::Invite),
-        route(join).limited(Family::Join),
-        route(join_by_id_or_alias).limited(Family::Join),
-        route(knock).limited(Family::Join),
+        route(invite).limited(Family::Invite).shows_activity(),
+        route(join).limited(Family::Join).shows_activity(),
+        route(join_by_id_or_alias).limited(Family::Join).shows_activity(),
+        route(knock).limited(Family::Join).shows_activity(),
         route(leave),
         route(forget),
         route(kick),

@@ -32,9 +32,13 @@ struct StatePath(OwnedRoomId, String, #[serde(default)] String);
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        route(send).body_limit(MAX_BODY).limited(Family::Message),
-        route(set_state).last_argument_optional().body_limit(MAX_BODY).limited(Family::Message),
-        route(redact).limited(Family::Message),
+        route(send).body_limit(MAX_BODY).limited(Family::Message).shows_activity(),
+        route(set_state)
+            .last_argument_optional()
+            .body_limit(MAX_BODY)
+            .limited(Family::Message)
+            .shows_activity(),
+        route(redact).limited(Family::Message).shows_activity(),
     ]
 }
 

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde::de::Error as _;
 use serde::de::value::Error as QueryError;
 
+use super::presence::Stated;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::extract::Ruma;
@@ -30,22 +31,12 @@ struct SyncRequest {
     filter: Option<String>,
     since: Option<String>,
     full_state: bool,
-    /// Presence is not kept.
-    #[serde(rename = "set_presence")]
-    _set_presence: Option<SetPresence>,
+    set_presence: Option<Stated>,
     /// Milliseconds.
     timeout: u64,
     use_state_after: bool,
     #[serde(rename = "org.matrix.msc4222.use_state_after")]
     unstable_use_state_after: bool,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum SetPresence {
-    Online,
-    Offline,
-    Unavailable,
 }
 
 pub(super) fn routes() -> Vec<Route> {
@@ -60,6 +51,11 @@ async fn sync(app: App, Ruma { request, caller }: Ruma<SyncRequest>) -> Result<J
         Some(filter) => app.sync.filter(caller.user, filter).await?,
         None => v2::no_filter(),
     };
+    let stated = request.set_presence.unwrap_or(Stated::Online);
+    let poll = app.presences.poll(&caller, stated.into());
+    if let Some(poll) = poll.as_ref().filter(|_| since.is_none()) {
+        poll.told().await;
+    }
     let viewer = Viewer { user: caller.user, id: caller.user_id, device: Some(caller.device_id.into()) };
     let asked = v2::Request {
         since,

@@ -28,7 +28,7 @@ struct State {
 }
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![route(set).body_limit(MAX_BODY).limited(Family::Ephemeral)]
+    vec![route(set).body_limit(MAX_BODY).limited(Family::Ephemeral).shows_activity()]
 }
 
 /// `PUT /_matrix/client/v3/rooms/{roomId}/typing/{userId}`

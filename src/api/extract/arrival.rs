@@ -13,7 +13,7 @@ use super::address::{self, Peer};
 use super::identity::{Identify, Who};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::route::Policy;
+use crate::route::{Body as Expected, Policy};
 
 /// Of a body that is too large, so much more is read and thrown away, so that the client has sent all of it
 /// when the answer comes and does not mistake it for a broken connection.
@@ -51,6 +51,9 @@ impl Arrival {
         if let Some(caller) = caller.account() {
             let user_agent = parts.headers.get(http::header::USER_AGENT).and_then(|name| name.to_str().ok());
             app.accounts.note_use(caller, client, user_agent);
+            if policy.activity {
+                app.presences.act(caller);
+            }
         }
         let arguments = arguments(&mut parts).await?;
         let body = match parts.method {
@@ -84,7 +87,12 @@ async fn arguments(parts: &mut Parts) -> Result<Vec<String>> {
 
 async fn read(policy: Policy, parts: &Parts, body: Body) -> Result<Bytes> {
     let body = collect(body, policy.body_limit, parts).await?;
-    if policy.json && (policy.needs_body || !body.is_empty()) {
+    let is_json = match policy.body {
+        Expected::Json => true,
+        Expected::JsonOrNothing => !body.is_empty(),
+        Expected::Anything => false,
+    };
+    if is_json {
         canonical_json::check_object(&body).map_err(|error| bad_json(&error))?;
     }
     Ok(body)

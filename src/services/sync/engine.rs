@@ -24,6 +24,7 @@ use super::plan::{Plan, Section, Span, is_wanted_first, plan};
 use super::state::Summary;
 use super::timeline::Timeline;
 use super::turns::Turns;
+use crate::ephemeral::presence::Presence;
 use crate::log::Log;
 use crate::rooms::RoomReader;
 use crate::rooms::client_view::Beside;
@@ -59,6 +60,8 @@ pub(super) struct View<'a> {
     pub(super) rooms: &'a RoomFilter,
     /// Which account data of the whole account.
     pub(super) account_data: &'a EventFilter,
+    /// Whose presence.
+    pub(super) presence: &'a EventFilter,
     /// The most events of a timeline.
     pub(super) limit: usize,
     /// All state of all joined rooms, whatever is known already.
@@ -75,6 +78,8 @@ pub(super) struct Changes {
     pub(super) rooms: Vec<RoomChanges>,
     /// Of the whole account.
     pub(super) account_data: Vec<AccountData>,
+    /// Who is online.
+    pub(super) presence: Vec<Arc<Presence>>,
     /// What is told beside the events of timelines.
     pub(super) beside: Beside,
     /// What is told beside the events of states.
@@ -100,7 +105,7 @@ pub(super) struct RoomChanges {
 
 impl Changes {
     pub(super) fn is_empty(&self) -> bool {
-        self.rooms.is_empty() && self.account_data.is_empty()
+        self.rooms.is_empty() && self.account_data.is_empty() && self.presence.is_empty()
     }
 }
 
@@ -186,6 +191,7 @@ impl Engine {
                     .collect();
             }
         }
+        let presence = self.presence(viewer, since, &rooms, view).await?;
         rooms.retain(|room| !room.is_empty());
         let mut account_data = account_data.remove(&GLOBAL).unwrap_or_default();
         account_data.retain(|piece| wants_piece(view.account_data, piece, None));
@@ -195,6 +201,7 @@ impl Engine {
             upto: sample.upto,
             rooms,
             account_data,
+            presence,
             beside,
             beside_state,
             sessions_closed: sample.sessions_closed,

@@ -10,6 +10,7 @@ use ruma::{OwnedUserId, RoomId};
 
 use super::engine::{Engine, RoomChanges, View};
 use super::plan::Section;
+use crate::ephemeral::presence::Presences;
 use crate::ephemeral::receipts::{Receipt, Receipts};
 use crate::ephemeral::typing::Typing;
 use crate::rooms::viewer::Viewer;
@@ -20,6 +21,8 @@ pub struct Passing {
     pub receipts: Receipts,
     /// Who types.
     pub typing: Typing,
+    /// Who is online.
+    pub presences: Presences,
 }
 
 /// What passed in a room.

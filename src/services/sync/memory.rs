@@ -3,6 +3,7 @@
 mod recent;
 mod users;
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hearth_core::id::{Position, RoomNid, UserNid};
@@ -28,6 +29,17 @@ struct Inner {
     told: Option<Position>,
     recent: Recent,
     users: Users,
+    /// Whose presence changed.
+    moved: Vec<UserNid>,
+}
+
+/// Which of some users are in some rooms.
+#[derive(Debug, Default)]
+pub(super) struct Inside {
+    /// Those who are.
+    pub(super) inside: HashSet<UserNid>,
+    /// Those of whom memory does not know.
+    pub(super) unknown: Vec<UserNid>,
 }
 
 /// What concerns a user, as of one position.
@@ -69,7 +81,12 @@ pub(super) enum Joined {
 impl Memory {
     /// Remembers nothing.
     pub(super) fn new() -> Self {
-        Self(Mutex::new(Inner { told: None, recent: Recent::new(), users: Users::default() }))
+        Self(Mutex::new(Inner {
+            told: None,
+            recent: Recent::new(),
+            users: Users::default(),
+            moved: Vec::new(),
+        }))
     }
 
     /// Everything after `applied` will be heard.
@@ -153,6 +170,48 @@ impl Memory {
         self.lock().recent.learn_state(room, pos, state);
     }
 
+    /// The rooms that a registered user is joined to.
+    pub(super) fn joined_rooms(&self, user: UserNid) -> HashSet<RoomNid> {
+        let inner = self.lock();
+        inner.users.loaded(user).map(|known| known.joined().collect()).unwrap_or_default()
+    }
+
+    /// Which of some users are joined to one of some rooms.
+    pub(super) fn are_in(&self, users: &[UserNid], rooms: &HashSet<RoomNid>) -> Inside {
+        let inner = self.lock();
+        let mut found = Inside::default();
+        for user in users {
+            match inner.users.loaded(*user) {
+                Some(known) if known.is_in_any(rooms) => _ = found.inside.insert(*user),
+                Some(_) => {}
+                None => found.unknown.push(*user),
+            }
+        }
+        found
+    }
+
+    /// Whose presence changed since this was asked last.
+    pub(super) fn take_moved(&self) -> Vec<UserNid> {
+        std::mem::take(&mut self.lock().moved)
+    }
+
+    /// Adds a registered user, and the connected ones they are in a room with.
+    pub(super) fn add_audience(&self, user: UserNid, audience: &mut HashSet<UserNid>) {
+        let inner = self.lock();
+        audience.insert(user);
+        for room in inner.users.loaded(user).into_iter().flat_map(Known::joined) {
+            audience.extend(inner.users.connected(room));
+        }
+    }
+
+    /// Wakes the polls of users.
+    pub(super) fn wake_all(&self, users: &[UserNid]) {
+        let inner = self.lock();
+        for user in users {
+            inner.users.wake(*user, inner.told.unwrap_or(Position::ZERO));
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nothing in here panics half-way through a change.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -213,6 +272,7 @@ impl Inner {
                 self.recent.note(*room, pos);
                 self.users.wake(*user, pos);
             }
+            Change::SetPresence { user, .. } => self.moved.push(*user),
             _ => {}
         }
     }

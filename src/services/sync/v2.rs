@@ -2,6 +2,7 @@
 
 mod ephemeral;
 mod json;
+mod presence;
 mod rooms;
 
 use std::sync::Arc;
@@ -69,6 +70,7 @@ impl Sync {
         let view = View {
             rooms: &filter.room,
             account_data: &filter.account_data,
+            presence: &filter.presence,
             limit: usize::try_from(asked).unwrap_or_default(),
             full_state: request.full_state,
             state_at_end: request.state != StateSection::Before,
@@ -87,6 +89,10 @@ fn encode(changes: &Changes, viewer: &Viewer, request: &Request) -> Result<Strin
         if !changes.account_data.is_empty() {
             json.key("account_data");
             account_data(json, &changes.account_data)?;
+        }
+        if !changes.presence.is_empty() {
+            json.key("presence");
+            presence::presence(json, &changes.presence, encoder.now_ms)?;
         }
         if !changes.rooms.is_empty() {
             json.key("rooms");

@@ -4,6 +4,7 @@ use hearth_core::id::{EventNid, Position, RoomNid, UserNid};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::presence::PresenceState;
 use crate::receipt::ReceiptKind;
 
 /// Something that happened outside a room's timeline.
@@ -156,6 +157,31 @@ pub enum Change {
         /// The process that ends it in time.
         owner: i64,
     },
+    /// Another presence. Fails as absent where it changed since `base`.
+    SetPresence {
+        /// Whose.
+        user: UserNid,
+        /// Their id.
+        user_id: String,
+        /// How much of them to expect.
+        presence: PresenceState,
+        /// What they say of it themselves.
+        status_msg: Option<String>,
+        /// When they last did something, milliseconds since the epoch.
+        last_active_ts: i64,
+        /// They do something right now.
+        currently_active: bool,
+        /// What it was worked out from is as of here.
+        base: Position,
+        /// The process that says so.
+        process: i64,
+        /// What that process sees of the user's devices.
+        seen: PresenceState,
+        /// When those last did something, milliseconds since the epoch.
+        seen_active_ts: i64,
+        /// Processes that are gone, with what they saw.
+        gone: Vec<i64>,
+    },
     /// A room listed in the public directory, or taken out of it.
     PublishRoom {
         /// The room.
@@ -184,6 +210,7 @@ impl Change {
             Self::DeleteAlias { .. } => "delete_alias",
             Self::SetReceipt { .. } => "set_receipt",
             Self::SetTyping { .. } => "set_typing",
+            Self::SetPresence { .. } => "set_presence",
             Self::PublishRoom { .. } => "publish_room",
         }
     }
@@ -201,6 +228,7 @@ impl Change {
             | Self::SetTag { user, .. }
             | Self::SetReceipt { user, .. }
             | Self::SetTyping { user, .. }
+            | Self::SetPresence { user, .. }
             | Self::SetProfileField { user, .. } => Some(*user),
             Self::CreateAlias { creator, .. } => Some(*creator),
             Self::UseRegistrationToken { .. }
@@ -241,6 +269,7 @@ impl Change {
             Self::CloseSession { .. }
             | Self::SetReceipt { .. }
             | Self::SetTyping { .. }
+            | Self::SetPresence { .. }
             | Self::CreateAlias { .. }
             | Self::DeleteAlias { .. }
             | Self::PublishRoom { .. } => {}
@@ -256,6 +285,7 @@ impl Change {
             Self::CreateAlias { alias, .. } | Self::DeleteAlias { alias, .. } => {
                 Some(format!("alias {alias}"))
             }
+            Self::SetPresence { user, .. } => Some(format!("presence {user}")),
             Self::SetReceipt { user, room, kind, thread, .. } => {
                 Some(format!("receipt {user} {room} {} {thread}", kind.number()))
             }

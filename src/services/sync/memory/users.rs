@@ -157,6 +157,12 @@ impl Users {
         self.known.get(&user).filter(|known| known.loaded)
     }
 
+    /// The connected users who are joined to a room.
+    pub(super) fn connected(&self, room: RoomNid) -> impl Iterator<Item = UserNid> + '_ {
+        let connected = |user: &UserNid| self.known.get(user).is_some_and(|known| known.polls > 0);
+        self.joined.get(&room).into_iter().flatten().copied().filter(connected)
+    }
+
     fn leave_room(&mut self, user: UserNid, room: RoomNid) {
         if let Some(joined) = self.joined.get_mut(&room) {
             joined.remove(&user);
@@ -212,6 +218,24 @@ impl Known {
     /// What the user is to every room they ever had to do with.
     pub(super) const fn rooms(&self) -> &HashMap<RoomNid, Member> {
         &self.rooms
+    }
+
+    /// The rooms that the user is joined to.
+    pub(super) fn joined(&self) -> impl Iterator<Item = RoomNid> + '_ {
+        let joined = self.rooms.iter().filter(|(_, member)| member.membership == Membership::Join);
+        joined.map(|(room, _)| *room)
+    }
+
+    /// Whether the user is joined to one of some rooms.
+    pub(super) fn is_in_any(&self, rooms: &HashSet<RoomNid>) -> bool {
+        if rooms.len() < self.rooms.len() {
+            return rooms.iter().any(|room| self.is_in(*room));
+        }
+        self.joined().any(|room| rooms.contains(&room))
+    }
+
+    fn is_in(&self, room: RoomNid) -> bool {
+        self.rooms.get(&room).is_some_and(|member| member.membership == Membership::Join)
     }
 
     /// The rooms in which the membership changed after `since`.

@@ -1,0 +1,152 @@
+//! What others are told of everybody's presence, in memory.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use hearth_core::id::{Position, UserNid};
+use hearth_store::log::Change;
+use hearth_store::presence::{Presence, PresenceState};
+use ruma::UserId;
+
+/// Changes remembered: what a large server hears within minutes.
+const MAX_CHANGES: usize = 100_000;
+
+/// The presence of all who are not offline, or went offline lately.
+#[derive(Default)]
+pub(super) struct Board {
+    /// Every change above it is here; nothing is known to be complete where there is none.
+    floor: Option<Position>,
+    /// Whoever is not offline is here.
+    filled: bool,
+    shown: HashMap<UserNid, Arc<Presence>>,
+    changes: VecDeque<(Position, UserNid)>,
+}
+
+impl Board {
+    /// Adds what was read; what the log said meanwhile is newer and stays.
+    pub(super) fn fill(&mut self, read: Vec<Presence>) {
+        self.filled = true;
+        for presence in read {
+            let known = self.shown.entry(presence.user).or_insert_with(|| Arc::new(presence.clone()));
+            if known.pos < presence.pos {
+                *known = Arc::new(presence);
+            }
+        }
+    }
+
+    /// Takes an entry of the log.
+    pub(super) fn hear(&mut self, pos: Position, change: &Change) {
+        let Change::SetPresence {
+            user, user_id, presence, status_msg, last_active_ts, currently_active, ..
+        } = change
+        else {
+            return;
+        };
+        let Ok(user_id) = UserId::parse(&**user_id) else { return };
+        let told = Presence {
+            user: *user,
+            user_id,
+            state: *presence,
+            status_msg: status_msg.clone(),
+            last_active_ts: *last_active_ts,
+            currently_active: *currently_active,
+            pos,
+        };
+        self.shown.insert(*user, Arc::new(told));
+        self.changes.push_back((pos, *user));
+        if self.changes.len() > MAX_CHANGES {
+            self.forget_oldest();
+        }
+    }
+
+    /// Everything after `pos` will be heard.
+    pub(super) fn begin(&mut self, pos: Position) {
+        self.floor.get_or_insert(pos);
+    }
+
+    /// Those whose presence changed after `since`, the last change first; none where memory does not reach back.
+    pub(super) fn changed_since(&self, since: Position) -> Option<Vec<Arc<Presence>>> {
+        if self.floor.is_none_or(|floor| since < floor) {
+            return None;
+        }
+        let newer = self.changes.iter().rev().take_while(|(pos, _)| *pos > since);
+        // One that changed again stands where it changed last.
+        let last = newer.filter_map(|(pos, user)| self.shown.get(user).filter(|shown| shown.pos == *pos));
+        Some(last.cloned().collect())
+    }
+
+    /// Whether whoever is not offline is here.
+    pub(super) const fn is_filled(&self) -> bool {
+        self.filled
+    }
+
+    /// Everybody who is not offline; none where that is not known.
+    pub(super) fn present(&self) -> Option<Vec<Arc<Presence>>> {
+        let present = |shown: &&Arc<Presence>| shown.state != PresenceState::Offline;
+        self.filled.then(|| self.shown.values().filter(present).cloned().collect())
+    }
+
+    /// One of them.
+    pub(super) fn of(&self, user: UserNid) -> Option<Arc<Presence>> {
+        self.shown.get(&user).filter(|shown| shown.state != PresenceState::Offline).cloned()
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some((pos, user)) = self.changes.pop_front() else { return };
+        self.floor = Some(pos);
+        let is_gone = |shown: &Arc<Presence>| shown.pos == pos && shown.state == PresenceState::Offline;
+        if self.shown.get(&user).is_some_and(is_gone) {
+            self.shown.remove(&user);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(user: i64, presence: PresenceState) -> Change {
+        Change::SetPresence {
+            user: UserNid::new(user),
+            user_id: format!("@u{user}:d"),
+            presence,
+            status_msg: None,
+            last_active_ts: 0,
+            currently_active: false,
+            base: Position::ZERO,
+            process: 1,
+            seen: presence,
+            seen_active_ts: 0,
+            gone: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn everybody_is_told_of_once_as_of_their_last_change() {
+        let mut board = Board::default();
+        board.begin(Position::ZERO);
+        for (pos, user, state) in
+            [(1, 1, PresenceState::Online), (2, 2, PresenceState::Online), (3, 1, PresenceState::Offline)]
+        {
+            board.hear(Position::new(pos), &change(user, state));
+        }
+        let told = |since| -> Vec<i64> {
+            let changed = board.changed_since(Position::new(since)).unwrap();
+            changed.iter().map(|told| told.user.get()).collect()
+        };
+        assert_eq!((told(0), told(2), told(3)), (vec![1, 2], vec![1], vec![]));
+        assert_eq!(board.present(), None);
+        board.fill(Vec::new());
+        assert_eq!(board.present().map(|present| present.len()), Some(1));
+        assert_eq!(board.of(UserNid::new(1)), None);
+    }
+
+    #[test]
+    fn what_is_older_than_memory_is_not_answered_from_it() {
+        let mut board = Board::default();
+        assert_eq!(board.changed_since(Position::new(5)), None);
+        board.begin(Position::new(5));
+        assert_eq!(board.changed_since(Position::new(4)), None);
+        assert_eq!(board.changed_since(Position::new(5)), Some(Vec::new()));
+    }
+}
