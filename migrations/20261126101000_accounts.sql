@@ -15,7 +15,27 @@ COMMENT ON COLUMN device_seen.ip IS 'The client''s address; null where it came b
 COMMENT ON COLUMN device_seen.user_agent IS 'What the client calls itself.';
 COMMENT ON COLUMN device_seen.ts IS 'Milliseconds since the epoch.';
 
--- A device that is gone has no name.
+ALTER TABLE access_token
+    ADD COLUMN expires_ts bigint,
+    ADD COLUMN refresh_hash bytea CHECK (octet_length(refresh_hash) = 32),
+    ADD COLUMN unused boolean NOT NULL DEFAULT false;
+CREATE UNIQUE INDEX access_token_refresh ON access_token (refresh_hash);
+COMMENT ON COLUMN access_token.expires_ts IS 'Milliseconds since the epoch; null for one that lasts until logout. The row stays for its refresh token.';
+COMMENT ON COLUMN access_token.refresh_hash IS 'SHA-256 of the refresh token given out with it; null where there is none.';
+COMMENT ON COLUMN access_token.unused IS 'It came of a refresh and was never used: the token that was refreshed stands beside it until it is.';
+
+CREATE TABLE login_token (
+    hash bytea PRIMARY KEY CHECK (octet_length(hash) = 32),
+    user_nid bigint NOT NULL REFERENCES account (user_nid),
+    expires_ts bigint NOT NULL
+);
+CREATE INDEX login_token_expires ON login_token (expires_ts);
+COMMENT ON TABLE login_token IS 'Tokens with which one device logs another in. Deleted by their use; trimmed when they expired.';
+COMMENT ON COLUMN login_token.hash IS 'SHA-256 of the token; the token itself is not kept.';
+COMMENT ON COLUMN login_token.user_nid IS 'Who is logged in by it.';
+COMMENT ON COLUMN login_token.expires_ts IS 'Milliseconds since the epoch.';
+
+-- A device that is gone has no name, and a refresh token that is gone refreshes nothing.
 CREATE FUNCTION hearth_accounts_conflicts_r1(p_rare jsonb)
 RETURNS TABLE (item integer, why smallint, reply bigint) LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
@@ -23,6 +43,11 @@ BEGIN
         RETURN QUERY SELECT c.i, 4::smallint, NULL::bigint
         FROM jsonb_to_recordset(p_rare -> 'rename_device') AS c (i integer, "user" bigint, device_id text)
         WHERE NOT EXISTS (SELECT FROM device d WHERE d.user_nid = c."user" AND d.id = c.device_id);
+    END IF;
+    IF p_rare ? 'refresh_session' THEN
+        RETURN QUERY SELECT c.i, 4::smallint, NULL::bigint
+        FROM jsonb_to_recordset(p_rare -> 'refresh_session') AS c (i integer, used_hash text)
+        WHERE NOT EXISTS (SELECT FROM access_token t WHERE t.refresh_hash = decode(c.used_hash, 'hex'));
     END IF;
 END
 $$;
@@ -37,6 +62,40 @@ BEGIN
                   AS r (i integer, n integer, "user" bigint, device_id text, display_name text)
               WHERE r.i <> ALL (p_dropped) ORDER BY r."user", r.device_id, r.n DESC) c
         WHERE d.user_nid = c."user" AND d.id = c.device_id;
+    END IF;
+    -- After open_session, which made the token. No batch holds two changes of one device's tokens.
+    IF p_rare ? 'make_refreshable' THEN
+        UPDATE access_token t SET expires_ts = c.expires_ts, refresh_hash = decode(c.refresh_hash, 'hex')
+        FROM jsonb_to_recordset(p_rare -> 'make_refreshable')
+            AS c (i integer, token_hash text, refresh_hash text, expires_ts bigint)
+        WHERE c.i <> ALL (p_dropped) AND t.hash = decode(c.token_hash, 'hex');
+    END IF;
+    IF p_rare ? 'refresh_session' THEN
+        DELETE FROM access_token t
+        USING jsonb_to_recordset(p_rare -> 'refresh_session')
+            AS c (i integer, "user" bigint, device_id text, used_hash text)
+        WHERE c.i <> ALL (p_dropped) AND t.user_nid = c."user" AND t.device_id = c.device_id
+          AND t.refresh_hash IS DISTINCT FROM decode(c.used_hash, 'hex');
+
+        INSERT INTO access_token (hash, user_nid, device_id, created_ts, expires_ts, refresh_hash, unused)
+        SELECT decode(c.token_hash, 'hex'), c."user", c.device_id, c.ts, c.expires_ts,
+               decode(c.refresh_hash, 'hex'), true
+        FROM jsonb_to_recordset(p_rare -> 'refresh_session')
+            AS c (i integer, "user" bigint, device_id text, token_hash text, refresh_hash text, expires_ts bigint,
+                  ts bigint)
+        WHERE c.i <> ALL (p_dropped);
+    END IF;
+    IF p_rare ? 'confirm_token' THEN
+        UPDATE access_token t SET unused = false
+        FROM jsonb_to_recordset(p_rare -> 'confirm_token') AS c (i integer, token_hash text)
+        WHERE c.i <> ALL (p_dropped) AND t.hash = decode(c.token_hash, 'hex');
+
+        DELETE FROM access_token t
+        USING jsonb_to_recordset(p_rare -> 'confirm_token')
+            AS c (i integer, "user" bigint, device_id text, token_hash text)
+        WHERE c.i <> ALL (p_dropped) AND t.user_nid = c."user" AND t.device_id = c.device_id
+          AND t.hash <> decode(c.token_hash, 'hex')
+          AND EXISTS (SELECT FROM access_token n WHERE n.hash = decode(c.token_hash, 'hex'));
     END IF;
 END
 $$;

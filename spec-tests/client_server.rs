@@ -12,6 +12,7 @@ mod filters;
 mod ignored_users;
 mod limits;
 mod login;
+mod login_tokens;
 mod membership;
 mod password;
 mod presence;
@@ -20,6 +21,7 @@ mod reading;
 mod reading_details;
 mod receipts;
 mod redaction;
+mod refresh;
 mod register;
 mod room_summary;
 mod sending;
@@ -46,6 +48,7 @@ pub fn tests() -> Vec<Test> {
         ignored_users::tests(),
         limits::tests(),
         login::tests(),
+        login_tokens::tests(),
         membership::tests(),
         password::tests(),
         presence::tests(),
@@ -54,6 +57,7 @@ pub fn tests() -> Vec<Test> {
         reading_details::tests(),
         receipts::tests(),
         redaction::tests(),
+        refresh::tests(),
         register::tests(),
         room_summary::tests(),
         sending::tests(),

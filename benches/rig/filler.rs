@@ -2,6 +2,7 @@
 //! and log, without HTTP. Not while a server runs on it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use hearth_core::pdu::{Content, SigningKey};
@@ -65,7 +66,12 @@ impl Filler {
         };
         let policy = RegistrationPolicy::new(store(), registration);
         // Nobody here has a password.
-        let account_settings = AccountSettings { server_name: server_name.clone(), argon2_memory_kib: 64 };
+        let account_settings = AccountSettings {
+            server_name: server_name.clone(),
+            argon2_memory_kib: 64,
+            access_token_lifetime: Duration::from_hours(1),
+            login_token_lifetime: Duration::from_hours(1),
+        };
         let accounts = Accounts::new(store(), log.clone(), interned.clone(), policy, &account_settings);
         let profiles = Profiles::new(store(), log.clone(), interned.clone(), server_name.clone());
         let key = signing_key(&database, server_name).await?;
@@ -146,7 +152,7 @@ impl Filler {
 
     async fn person(&self, name: String) -> Result<Person> {
         let id = OwnedUserId::try_from(format!("@{name}:{SERVER_NAME}"))?;
-        let device = NewDevice { id: Some("BENCH".into()), display_name: None };
+        let device = NewDevice { id: Some("BENCH".into()), ..NewDevice::default() };
         let account = NewAccount {
             user_id: id.clone(),
             password: None,

@@ -75,7 +75,7 @@ impl Error {
 
     pub(crate) fn unknown_token() -> Self {
         let kind = ErrorKind::UnknownToken(UnknownTokenErrorData { soft_logout: false });
-        Self::new(StatusCode::UNAUTHORIZED, kind, "The access token is not known. Log in again.")
+        Self::new(StatusCode::UNAUTHORIZED, kind, "The token is not known. Log in again.")
     }
 
     /// Too many requests. Both places that tell how long to wait say whole seconds, rounded up.
@@ -178,6 +178,16 @@ impl From<AccountError> for Error {
             AccountError::WrongPassword => Self::forbidden("The user name or the password is wrong."),
             AccountError::Deactivated => {
                 Self::new(StatusCode::FORBIDDEN, ErrorKind::UserDeactivated, "This account was deactivated.")
+            }
+            AccountError::WrongLoginToken => Self::forbidden("The login token is not known, or no longer."),
+            AccountError::UnknownRefreshToken => Self::unknown_token(),
+            AccountError::TokenExpired => {
+                let kind = ErrorKind::UnknownToken(UnknownTokenErrorData { soft_logout: true });
+                Self::new(
+                    StatusCode::UNAUTHORIZED,
+                    kind,
+                    "The access token expired. Refresh it, or log in again.",
+                )
             }
             AccountError::NoAccount => Self::not_found("There is no such account."),
             AccountError::NoDevice => Self::not_found("There is no such device."),

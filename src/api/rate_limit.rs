@@ -23,6 +23,8 @@ pub(crate) enum Family {
     Login,
     /// Logins to one account, from wherever.
     LoginAccount,
+    /// Access tokens refreshed from one address: those of everybody in one house.
+    Refresh,
     /// Registrations from one address.
     Register,
     /// Questions about names and registration tokens from one address.
@@ -83,6 +85,7 @@ impl Family {
             Self::Unlimited => (By::Handler, Rate { burst: u32::MAX, every: Duration::ZERO }),
             Self::Login => (By::Address, Rate { burst: 20, every: Duration::from_secs(3) }),
             Self::LoginAccount => (By::Handler, Rate { burst: 10, every: Duration::from_secs(6) }),
+            Self::Refresh => (By::Address, Rate { burst: 100, every: Duration::from_millis(100) }),
             Self::Register => (By::Address, Rate { burst: 20, every: Duration::from_secs(6) }),
             Self::Lookup => (By::Address, Rate { burst: 20, every: Duration::from_secs(1) }),
             Self::Profile => (By::User, Rate { burst: 10, every: Duration::from_secs(2) }),

@@ -85,6 +85,8 @@ impl Foundation {
         let account_settings = AccountSettings {
             server_name: config.server_name.clone(),
             argon2_memory_kib: config.password_argon2_memory_kib,
+            access_token_lifetime: config.access_token_lifetime,
+            login_token_lifetime: config.login_token_lifetime,
         };
         let accounts = Accounts::new(store, log.clone(), interned.clone(), policy.clone(), &account_settings);
         Ok(Self { database, server, is_new, log, policy, interned, accounts, supervisor, stages, tasks })

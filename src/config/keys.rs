@@ -171,6 +171,12 @@ settings! {
     uia_session_lifetime: Duration, "uia.session_lifetime" = "1h";
     "How long a user-interactive authentication may take."
 
+    access_token_lifetime: Duration, "session.access_token_lifetime" = "5m";
+    "How long an access token is good for that its client can refresh. Others last until logout."
+
+    login_token_lifetime: Duration, "session.login_token_lifetime" = "2m";
+    "How long a token is good for by which one device logs another in."
+
     log_poll_interval: Duration, "replication.poll_interval" = "1s";
     "How often the log is looked at although no other replica said that it moved."
 

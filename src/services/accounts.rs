@@ -3,14 +3,17 @@
 mod devices;
 mod error;
 mod last_seen;
+mod login_token;
 mod name;
 mod password;
 mod policy;
+mod refresh;
 mod secret;
 mod session;
 pub mod uia;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hearth_core::id::UserNid;
 use hearth_store::Store;
@@ -23,6 +26,7 @@ pub use hearth_store::device::Device;
 
 pub use self::error::AccountError;
 pub use self::policy::{Registration, RegistrationMode, RegistrationPolicy};
+pub use self::refresh::{Refreshed, Renewal};
 pub use self::session::{Caller, NewDevice, OpenedSession};
 
 use self::last_seen::LastSeen;
@@ -44,6 +48,10 @@ pub struct AccountSettings {
     pub server_name: OwnedServerName,
     /// Memory of one password hash.
     pub argon2_memory_kib: u32,
+    /// How long an access token is good for that can be refreshed.
+    pub access_token_lifetime: Duration,
+    /// How long a login token is good for.
+    pub login_token_lifetime: Duration,
 }
 
 /// The accounts of this server. Cheap to clone.
@@ -58,6 +66,8 @@ struct Inner {
     passwords: Passwords,
     policy: RegistrationPolicy,
     last_seen: LastSeen,
+    access_token_lifetime: Duration,
+    login_token_lifetime: Duration,
     users: Cache<UserNid, LocalUser>,
     owners: quick_cache::sync::Cache<TokenHash, UserNid>,
 }
@@ -95,6 +105,8 @@ impl Accounts {
             passwords: Passwords::new(settings.argon2_memory_kib),
             policy,
             last_seen: LastSeen::new(),
+            access_token_lifetime: settings.access_token_lifetime,
+            login_token_lifetime: settings.login_token_lifetime,
             users: Cache::new(USERS),
             owners: quick_cache::sync::Cache::new(OWNERS),
         });
@@ -142,9 +154,10 @@ impl Accounts {
         if let Some(token) = new.counted_token {
             entries.push(Entry::Change(Change::UseRegistrationToken { token }));
         }
-        let opened = new.device.map(|device| session::open(user, new.user_id, device, ts));
-        let session = opened.map(|(change, session)| {
-            entries.push(Entry::Change(change));
+        let session = new.device.map(|device| {
+            let renewal = device.refreshable.then(|| self.new_renewal());
+            let (changes, session) = session::open(user, new.user_id, device, (renewal, ts));
+            entries.extend(changes.into_iter().map(Entry::Change));
             session
         });
         match self.0.log.commit(Proposal { entries, ..Proposal::default() }).await {
@@ -165,8 +178,19 @@ impl Accounts {
     ) -> Result<OpenedSession, AccountError> {
         device.check()?;
         let (user, user_id) = self.check_password(name, password).await?;
-        let (change, session) = session::open(user, user_id, device, clock::now_ms());
-        match self.0.log.commit(Proposal::change(change)).await {
+        self.open_session(user, user_id, device).await
+    }
+
+    async fn open_session(
+        &self,
+        user: UserNid,
+        user_id: OwnedUserId,
+        device: NewDevice,
+    ) -> Result<OpenedSession, AccountError> {
+        let renewal = device.refreshable.then(|| self.new_renewal());
+        let (changes, session) = session::open(user, user_id, device, (renewal, clock::now_ms()));
+        let entries = changes.into_iter().map(Entry::Change).collect();
+        match self.0.log.commit(Proposal { entries, ..Proposal::default() }).await {
             Ok(_) => Ok(session),
             Err(CommitError::Absent) => Err(AccountError::Deactivated),
             Err(error) => Err(error.into()),
@@ -289,8 +313,15 @@ impl Accounts {
                 None => return Ok(None),
             },
         };
-        let user = self.local_user(owner).await?;
-        Ok(user.and_then(|user| Caller::of(&user, &hash)))
+        let Some(user) = self.local_user(owner).await? else { return Ok(None) };
+        let Some(session) = session::find(&user, &hash) else { return Ok(None) };
+        if session.expires_ts.is_some_and(|expires| expires <= clock::now_ms()) {
+            return Err(AccountError::TokenExpired);
+        }
+        if session.unused {
+            self.confirm(owner, &session.device_id, &hash).await;
+        }
+        Ok(Some(Caller::of(&user, session)))
     }
 
     async fn local_user(&self, user: UserNid) -> Result<Option<Arc<LocalUser>>, AccountError> {
@@ -306,6 +337,9 @@ impl Apply for Inner {
                 Change::CreateAccount { user, .. }
                 | Change::SetPassword { user, .. }
                 | Change::OpenSession { user, .. }
+                | Change::MakeRefreshable { user, .. }
+                | Change::RefreshSession { user, .. }
+                | Change::ConfirmToken { user, .. }
                 | Change::CloseSession { user, .. },
             ) => self.users.invalidate(user),
             What::Unknown => {

@@ -39,6 +39,10 @@ pub struct Session {
     pub token_hash: TokenHash,
     /// The device.
     pub device_id: String,
+    /// When the token expires, milliseconds since the epoch; none for one that lasts until logout.
+    pub expires_ts: Option<i64>,
+    /// It came of a refresh and was never used.
+    pub unused: bool,
 }
 
 impl Store {
@@ -59,7 +63,8 @@ impl Store {
     pub async fn local_user(&self, user: UserNid) -> Result<Option<LocalUser>> {
         let rows = sqlx::query!(
             r#"SELECT i.id, a.admin, a.deactivated_ts IS NOT NULL AS "deactivated!",
-                      t.hash AS "hash?", t.device_id AS "device_id?"
+                      t.hash AS "hash?", t.device_id AS "device_id?", t.expires_ts AS "expires_ts?",
+                      coalesce(t.unused, false) AS "unused!"
                FROM account a
                JOIN interned_user i ON i.nid = a.user_nid
                LEFT JOIN access_token t ON t.user_nid = a.user_nid
@@ -77,7 +82,7 @@ impl Store {
             let (Some(hash), Some(device_id)) = (row.hash, row.device_id) else { continue };
             let token_hash =
                 TokenHash::try_from(hash).map_err(|_| StoreError::corrupt("access_token", user))?;
-            sessions.push(Session { token_hash, device_id });
+            sessions.push(Session { token_hash, device_id, expires_ts: row.expires_ts, unused: row.unused });
         }
         Ok(Some(LocalUser { user, user_id, admin, deactivated, sessions }))
     }
@@ -88,5 +93,15 @@ impl Store {
             .fetch_optional(self.db())
             .await?;
         Ok(user.map(UserNid::new))
+    }
+
+    /// The user and the device that a refresh token is of. Served by `access_token_refresh`.
+    pub async fn refresh_token_owner(&self, hash: &TokenHash) -> Result<Option<(UserNid, String)>> {
+        let row: Option<(i64, String)> =
+            sqlx::query_as("SELECT user_nid, device_id FROM access_token WHERE refresh_hash = $1")
+                .bind(&hash[..])
+                .fetch_optional(self.db())
+                .await?;
+        Ok(row.map(|(user, device_id)| (UserNid::new(user), device_id)))
     }
 }

@@ -14,6 +14,7 @@ mod filter;
 pub mod interned;
 pub mod lease;
 pub mod log;
+mod login_token;
 pub mod membership;
 pub mod presence;
 pub mod private_postgres;

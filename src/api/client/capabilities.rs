@@ -23,7 +23,7 @@ async fn capabilities(_: App, Ruma { .. }: Ruma<get_capabilities::v3::Request>) 
             "m.room_versions": { "default": room_version::DEFAULT, "available": available },
             "m.change_password": { "enabled": true },
             "m.3pid_changes": { "enabled": false },
-            "m.get_login_token": { "enabled": false },
+            "m.get_login_token": { "enabled": true },
             "m.profile_fields": { "enabled": true },
             "m.set_displayname": { "enabled": true },
             "m.set_avatar_url": { "enabled": true },

@@ -36,6 +36,10 @@ struct Registered<'a> {
     access_token: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     device_id: Option<&'a DeviceId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_in_ms: Option<u128>,
     /// Some old clients still read it.
     home_server: &'a ServerName,
 }
@@ -52,8 +56,11 @@ async fn register(
     let password = request.password.ok_or_else(|| {
         Error::bad_request(ErrorKind::MissingParam, "The body must have a \"password\" for the account.")
     })?;
-    let device = (!request.inhibit_login)
-        .then_some(NewDevice { id: request.device_id, display_name: request.initial_device_display_name });
+    let device = (!request.inhibit_login).then_some(NewDevice {
+        id: request.device_id,
+        display_name: request.initial_device_display_name,
+        refreshable: request.refresh_token,
+    });
     let account = NewAccount {
         user_id: user_id.clone(),
         password: Some(password),
@@ -63,10 +70,13 @@ async fn register(
     };
     let session = app.accounts.create(account).await?;
     app.uia.finish(passed).await;
+    let renewal = session.as_ref().and_then(|session| session.renewal.as_ref());
     Ok(Json::new(&Registered {
         user_id,
         access_token: session.as_ref().map(|session| &*session.access_token),
         device_id: session.as_ref().map(|session| &*session.device_id),
+        refresh_token: renewal.map(|renewal| &*renewal.refresh_token),
+        expires_in_ms: renewal.map(|renewal| renewal.expires_in.as_millis()),
         home_server: &app.settings.server_name,
     }))
 }

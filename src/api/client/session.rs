@@ -1,28 +1,31 @@
 //! Login, logout, and who am I.
 
-use hearth_services::accounts::NewDevice;
+use hearth_services::accounts::{NewDevice, OpenedSession};
 use ruma::OwnedDeviceId;
 use ruma::api::client::account::whoami;
 use ruma::api::client::session::{
-    get_login_types::{self, v3::LoginType, v3::PasswordLoginType},
+    get_login_token,
+    get_login_types::{self, v3::LoginType, v3::PasswordLoginType, v3::TokenLoginType},
     login::{self, v3::DiscoveryInfo, v3::HomeserverInfo},
-    logout, logout_all,
+    logout, logout_all, refresh_token,
 };
 use ruma::api::error::ErrorKind;
 use serde::Deserialize;
 
+use super::prove;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::extract::{At, Ruma};
+use crate::extract::{At, Interactive, Ruma};
 use crate::rate_limit::Family;
-use crate::route::{Route, route};
+use crate::route::{Route, interactive, route};
 
 /// A name, a password and a device.
 const MAX_BODY: usize = 16 * 1024;
 
 const PASSWORD: &str = "m.login.password";
+const TOKEN: &str = "m.login.token";
 
-/// A login by password; every other type has none of these.
+/// A login: by password or by token.
 #[derive(Deserialize)]
 struct LoginBody {
     r#type: String,
@@ -30,8 +33,11 @@ struct LoginBody {
     /// What `identifier` was before there was one.
     user: Option<String>,
     password: Option<String>,
+    token: Option<String>,
     device_id: Option<OwnedDeviceId>,
     initial_device_display_name: Option<String>,
+    #[serde(default)]
+    refresh_token: bool,
 }
 
 #[derive(Deserialize)]
@@ -46,6 +52,8 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         route(flows),
         route(log_in).limited(Family::Login).body_limit(MAX_BODY),
+        interactive(login_token).body_limit(MAX_BODY),
+        route(refresh).limited(Family::Refresh).body_limit(MAX_BODY),
         route(log_out),
         route(log_out_everywhere),
         route(who_am_i),
@@ -57,27 +65,21 @@ async fn flows(
     _: App,
     Ruma { .. }: Ruma<get_login_types::v3::Request>,
 ) -> Result<get_login_types::v3::Response> {
-    Ok(get_login_types::v3::Response { flows: vec![LoginType::Password(PasswordLoginType {})] })
+    let token = LoginType::Token(TokenLoginType { get_login_token: true });
+    Ok(get_login_types::v3::Response { flows: vec![LoginType::Password(PasswordLoginType {}), token] })
 }
 
 /// `POST /_matrix/client/v3/login`
 async fn log_in(app: App, Ruma { request, .. }: Ruma<Login>) -> Result<login::v3::Response> {
-    let body = request.body;
-    if body.r#type != PASSWORD {
-        return Err(Error::bad_request(ErrorKind::Unknown, "This type of login is not offered."));
-    }
-    let password = body.password.ok_or_else(|| missing("The body has no \"password\"."))?;
-    // Whoever is named by something else than a user name is nobody here, and takes as long to be refused.
-    let name = match body.identifier {
-        Some(identifier) if identifier.r#type == "m.id.user" => {
-            Some(identifier.user.ok_or_else(|| missing("The identifier has no \"user\"."))?)
+    let session = match &*request.body.r#type {
+        PASSWORD => log_in_by_password(&app, request.body).await?,
+        TOKEN => {
+            let mut body = request.body;
+            let token = body.token.take().ok_or_else(|| missing("The body has no \"token\"."))?;
+            app.accounts.log_in_by_token(&token, body.device()).await?
         }
-        Some(_) => None,
-        None => Some(body.user.ok_or_else(|| missing("The body has no \"identifier\"."))?),
+        _ => return Err(Error::bad_request(ErrorKind::Unknown, "This type of login is not offered.")),
     };
-    app.limits.check_account(name.as_deref().unwrap_or_default())?;
-    let device = NewDevice { id: body.device_id, display_name: body.initial_device_display_name };
-    let session = app.accounts.log_in(name.as_deref(), password, device).await?;
     let well_known = app
         .settings
         .public_url
@@ -90,13 +92,61 @@ async fn log_in(app: App, Ruma { request, .. }: Ruma<Login>) -> Result<login::v3
         home_server: Some(app.settings.server_name.clone()),
         device_id: session.device_id,
         well_known,
-        refresh_token: None,
-        expires_in: None,
+        expires_in: session.renewal.as_ref().map(|renewal| renewal.expires_in),
+        refresh_token: session.renewal.map(|renewal| renewal.refresh_token),
     })
+}
+
+async fn log_in_by_password(app: &App, mut body: LoginBody) -> Result<OpenedSession> {
+    let password = body.password.take().ok_or_else(|| missing("The body has no \"password\"."))?;
+    // Whoever is named by something else than a user name is nobody here, and takes as long to be refused.
+    let name = match body.identifier.take() {
+        Some(identifier) if identifier.r#type == "m.id.user" => {
+            Some(identifier.user.ok_or_else(|| missing("The identifier has no \"user\"."))?)
+        }
+        Some(_) => None,
+        None => Some(body.user.take().ok_or_else(|| missing("The body has no \"identifier\"."))?),
+    };
+    app.limits.check_account(name.as_deref().unwrap_or_default())?;
+    Ok(app.accounts.log_in(name.as_deref(), password, body.device()).await?)
+}
+
+impl LoginBody {
+    fn device(self) -> NewDevice {
+        NewDevice {
+            id: self.device_id,
+            display_name: self.initial_device_display_name,
+            refreshable: self.refresh_token,
+        }
+    }
 }
 
 fn missing(message: &'static str) -> Error {
     Error::bad_request(ErrorKind::MissingParam, message)
+}
+
+/// `POST /_matrix/client/v1/login/get_token`
+async fn login_token(
+    app: App,
+    Interactive { caller, attempt, .. }: Interactive<get_login_token::v1::Request>,
+) -> Result<get_login_token::v1::Response> {
+    let passed = prove::password(&app, &caller, &attempt).await?;
+    let (login_token, expires_in) = app.accounts.new_login_token(caller.user).await?;
+    app.uia.finish(passed).await;
+    Ok(get_login_token::v1::Response { expires_in, login_token })
+}
+
+/// `POST /_matrix/client/v3/refresh`
+async fn refresh(
+    app: App,
+    Ruma { request, .. }: Ruma<refresh_token::v3::Request>,
+) -> Result<refresh_token::v3::Response> {
+    let refreshed = app.accounts.refresh(&request.refresh_token).await?;
+    Ok(refresh_token::v3::Response {
+        access_token: refreshed.access_token,
+        refresh_token: Some(refreshed.renewal.refresh_token),
+        expires_in_ms: Some(refreshed.renewal.expires_in),
+    })
 }
 
 /// `POST /_matrix/client/v3/logout`

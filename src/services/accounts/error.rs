@@ -24,6 +24,15 @@ pub enum AccountError {
     /// There is no such account, or that is not its password.
     #[error("wrong name or password")]
     WrongPassword,
+    /// The login token is not one, or no longer.
+    #[error("the login token is not known")]
+    WrongLoginToken,
+    /// The refresh token is not one, or no longer.
+    #[error("the refresh token is not known")]
+    UnknownRefreshToken,
+    /// The access token expired; it can be refreshed.
+    #[error("the access token expired")]
+    TokenExpired,
     /// The account is in use no more.
     #[error("the account was deactivated")]
     Deactivated,

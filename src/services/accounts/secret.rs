@@ -8,9 +8,17 @@ use sha2::{Digest, Sha256};
 /// What every access token begins with, so that scanners for leaked secrets know one.
 const PREFIX: &str = "hth_";
 
+/// The same of refresh tokens.
+const REFRESH_PREFIX: &str = "hthr_";
+
 /// A new access token: 256 random bits.
 pub(super) fn access_token() -> String {
     format!("{PREFIX}{}", random())
+}
+
+/// A new refresh token: as many.
+pub(super) fn refresh_token() -> String {
+    format!("{REFRESH_PREFIX}{}", random())
 }
 
 /// 256 random bits, fit for a URL.

@@ -2,11 +2,12 @@
 
 use hearth_core::grammar;
 use hearth_core::id::UserNid;
-use hearth_store::account::{LocalUser, TokenHash};
+use hearth_store::account::{LocalUser, Session, TokenHash};
 use hearth_store::log::Change;
 use rand::RngExt;
 use ruma::{OwnedDeviceId, OwnedUserId};
 
+use super::refresh::{Renewal, end};
 use super::{AccountError, secret};
 
 /// The longest name of a device. At a login the rest is cut off, so that nobody is kept out by it.
@@ -35,6 +36,8 @@ pub struct NewDevice {
     pub id: Option<OwnedDeviceId>,
     /// Its name, for a device that is not known yet.
     pub display_name: Option<String>,
+    /// It can deal with an access token that expires.
+    pub refreshable: bool,
 }
 
 /// A device that was logged in.
@@ -46,22 +49,24 @@ pub struct OpenedSession {
     pub device_id: OwnedDeviceId,
     /// Its access token. This is the only time that it is known.
     pub access_token: String,
+    /// What comes after it, where it expires.
+    pub renewal: Option<Renewal>,
 }
 
 impl Caller {
-    /// The caller with this token; none where it is no longer one of the user's.
-    pub(super) fn of(user: &LocalUser, hash: &TokenHash) -> Option<Self> {
-        let session = user.sessions.iter().find(|session| session.token_hash == *hash)?;
-        if user.deactivated {
-            return None;
-        }
-        Some(Self {
+    pub(super) fn of(user: &LocalUser, session: &Session) -> Self {
+        Self {
             user: user.user,
             user_id: user.user_id.clone(),
             device_id: session.device_id.as_str().into(),
             admin: user.admin,
-        })
+        }
     }
+}
+
+/// The session with this token; none where it is no longer one of the user's.
+pub(super) fn find<'a>(user: &'a LocalUser, hash: &TokenHash) -> Option<&'a Session> {
+    user.sessions.iter().find(|session| session.token_hash == *hash).filter(|_| !user.deactivated)
 }
 
 impl NewDevice {
@@ -73,23 +78,29 @@ impl NewDevice {
     }
 }
 
-/// A new session of a user: what the log is told, and what the client is.
+/// A new session of a user: what the log is told, and what the client is. With a renewal its token expires.
 pub(super) fn open(
     user: UserNid,
     user_id: OwnedUserId,
     device: NewDevice,
-    ts: i64,
-) -> (Change, OpenedSession) {
+    (renewal, ts): (Option<Renewal>, i64),
+) -> (Vec<Change>, OpenedSession) {
     let device_id = device.id.unwrap_or_else(generate_device_id);
     let access_token = secret::access_token();
-    let change = Change::OpenSession {
+    let token_hash = secret::hex(&secret::hash(&access_token));
+    let mut changes = vec![Change::OpenSession {
         user,
         device_id: device_id.to_string(),
         display_name: device.display_name.map(|name| name.chars().take(MAX_DISPLAY_NAME_CHARS).collect()),
-        token_hash: secret::hex(&secret::hash(&access_token)),
+        token_hash: token_hash.clone(),
         ts,
-    };
-    (change, OpenedSession { user_id, device_id, access_token })
+    }];
+    if let Some(renewal) = &renewal {
+        let refresh_hash = secret::hex(&secret::hash(&renewal.refresh_token));
+        let expires_ts = end(ts, renewal.expires_in);
+        changes.push(Change::MakeRefreshable { user, token_hash, refresh_hash, expires_ts });
+    }
+    (changes, OpenedSession { user_id, device_id, access_token, renewal })
 }
 
 fn generate_device_id() -> OwnedDeviceId {

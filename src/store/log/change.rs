@@ -56,6 +56,44 @@ pub enum Change {
         /// Milliseconds since the epoch.
         ts: i64,
     },
+    /// The token of a login of the same proposal expires, and can be refreshed.
+    MakeRefreshable {
+        /// Whose it is.
+        user: UserNid,
+        /// Lower-case hex of the SHA-256 of the access token.
+        token_hash: String,
+        /// The same of the refresh token.
+        refresh_hash: String,
+        /// Milliseconds since the epoch.
+        expires_ts: i64,
+    },
+    /// Another pair of tokens for the refresh token of a pair, which stays until the new one is used; what else
+    /// the device has dies. Fails as absent where there is no such refresh token.
+    RefreshSession {
+        /// Whose it is.
+        user: UserNid,
+        /// The device.
+        device_id: String,
+        /// Lower-case hex of the SHA-256 of the refresh token that is used.
+        used_hash: String,
+        /// The same of the new access token.
+        token_hash: String,
+        /// The same of the new refresh token.
+        refresh_hash: String,
+        /// When the new access token expires, milliseconds since the epoch.
+        expires_ts: i64,
+        /// Milliseconds since the epoch.
+        ts: i64,
+    },
+    /// The first use of an access token that came of a refresh: the pair that was refreshed dies.
+    ConfirmToken {
+        /// Whose it is.
+        user: UserNid,
+        /// The device.
+        device_id: String,
+        /// Lower-case hex of the SHA-256 of the access token.
+        token_hash: String,
+    },
     /// A logout: of one device, or of all but at most one. Devices and their tokens are deleted.
     CloseSession {
         /// Whose.
@@ -201,6 +239,9 @@ impl Change {
             Self::UseRegistrationToken { .. } => "use_registration_token",
             Self::SetStandingToken { .. } => "set_standing_token",
             Self::OpenSession { .. } => "open_session",
+            Self::MakeRefreshable { .. } => "make_refreshable",
+            Self::RefreshSession { .. } => "refresh_session",
+            Self::ConfirmToken { .. } => "confirm_token",
             Self::CloseSession { .. } => "close_session",
             Self::RenameDevice { .. } => "rename_device",
             Self::SetAccountData { .. } => "set_account_data",
@@ -222,6 +263,9 @@ impl Change {
             Self::CreateAccount { user, .. }
             | Self::SetPassword { user, .. }
             | Self::OpenSession { user, .. }
+            | Self::MakeRefreshable { user, .. }
+            | Self::RefreshSession { user, .. }
+            | Self::ConfirmToken { user, .. }
             | Self::CloseSession { user, .. }
             | Self::RenameDevice { user, .. }
             | Self::SetAccountData { user, .. }
@@ -260,7 +304,18 @@ impl Change {
         match &mut told {
             Self::CreateAccount { password_hash, .. } => *password_hash = None,
             Self::SetPassword { password_hash, .. } => password_hash.clear(),
-            Self::OpenSession { token_hash, .. } => token_hash.clear(),
+            Self::OpenSession { token_hash, .. } | Self::ConfirmToken { token_hash, .. } => {
+                token_hash.clear();
+            }
+            Self::MakeRefreshable { token_hash, refresh_hash, .. } => {
+                token_hash.clear();
+                refresh_hash.clear();
+            }
+            Self::RefreshSession { used_hash, token_hash, refresh_hash, .. } => {
+                used_hash.clear();
+                token_hash.clear();
+                refresh_hash.clear();
+            }
             Self::SetStandingToken { token } | Self::UseRegistrationToken { token } => token.clear(),
             Self::SetAccountData { content, .. } => *content = None,
             Self::SetTag { info, .. } => *info = None,
@@ -286,6 +341,9 @@ impl Change {
                 Some(format!("alias {alias}"))
             }
             Self::SetPresence { user, .. } => Some(format!("presence {user}")),
+            Self::OpenSession { user, device_id, .. }
+            | Self::RefreshSession { user, device_id, .. }
+            | Self::ConfirmToken { user, device_id, .. } => Some(format!("session {user} {device_id}")),
             Self::SetReceipt { user, room, kind, thread, .. } => {
                 Some(format!("receipt {user} {room} {} {thread}", kind.number()))
             }
