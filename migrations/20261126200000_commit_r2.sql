@@ -24,6 +24,7 @@ BEGIN
     PERFORM hearth_receipts_r1(p_head, p_dropped, p_rare);
     PERFORM hearth_accounts_r1(p_head, p_dropped, p_rare);
     PERFORM hearth_presence_r1(p_head, p_dropped, p_rare);
+    PERFORM hearth_unread_r1(p_head, p_dropped, p_rare);
 END
 $$;
 
@@ -63,6 +64,8 @@ CREATE FUNCTION hearth_commit_r2(
     p_event_txn text[],
     p_event_json text[],
     p_event_heads text[],
+    p_event_thread text[],
+    p_event_counts boolean[],
     -- State tree nodes that belong to an item.
     p_node_item integer[],
     p_node_id bigint[],
@@ -154,10 +157,25 @@ BEGIN
             AS u (entry, nid, id, type, state_key, depth, ts, root_before, auth, auth_order, device, txn, json)
         WHERE p_log_item[u.entry] <> ALL (d.items)
     ), placed AS (
-        INSERT INTO timeline (room_nid, anchor, sub, event_nid, heads)
-        SELECT p_log_room[u.entry], s.pos + u.entry, 0, u.nid, u.heads::bigint[]
-        FROM start s, dropped d, unnest(p_event_entry, p_event_nid, p_event_heads) AS u (entry, nid, heads)
-        WHERE p_log_item[u.entry] <> ALL (d.items)
+        INSERT INTO timeline (room_nid, anchor, sub, event_nid, heads, sender_nid, thread, counts, total, thread_total)
+        SELECT e.room, s.pos + e.entry, 0, e.nid, e.heads::bigint[], e.sender, e.thread, e.counts,
+               coalesce(newest.total, 0) + sum((e.counts AND e.thread = '')::integer)
+                   OVER (PARTITION BY e.room ORDER BY e.entry ROWS UNBOUNDED PRECEDING),
+               CASE WHEN e.thread > '' THEN coalesce(thread.total, 0) + sum(e.counts::integer)
+                   OVER (PARTITION BY e.room, e.thread ORDER BY e.entry ROWS UNBOUNDED PRECEDING) END
+        FROM start s, dropped d,
+            (SELECT p_log_room[u.entry] AS room, p_log_subject[u.entry] AS sender, p_log_item[u.entry] AS item, u.*
+             FROM unnest(p_event_entry, p_event_nid, p_event_heads, p_event_thread, p_event_counts)
+                 AS u (entry, nid, heads, thread, counts)) e
+            LEFT JOIN LATERAL (
+                SELECT t.total FROM timeline t WHERE t.room_nid = e.room ORDER BY t.anchor DESC, t.sub DESC LIMIT 1
+            ) newest ON true
+            LEFT JOIN LATERAL (
+                SELECT t.thread_total AS total FROM timeline t
+                WHERE e.thread > '' AND t.room_nid = e.room AND t.thread = e.thread AND t.thread > ''
+                ORDER BY t.anchor DESC LIMIT 1
+            ) thread ON true
+        WHERE e.item <> ALL (d.items)
     )
     -- The newest row there is: the numbers of dropped entries at the end will be given out again.
     SELECT s.pos, d.items, d.why, d.reply, coalesce((SELECT max(l.pos) FROM logged l), s.pos)

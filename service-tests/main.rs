@@ -7,3 +7,4 @@ mod harness;
 mod reading;
 mod sending;
 mod sync;
+mod unread;

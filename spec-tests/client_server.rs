@@ -29,6 +29,7 @@ mod sync;
 mod sync_sections;
 mod typing;
 mod uia;
+mod unread;
 mod visibility;
 
 use crate::harness::Test;
@@ -65,6 +66,7 @@ pub fn tests() -> Vec<Test> {
         sync_sections::tests(),
         typing::tests(),
         uia::tests(),
+        unread::tests(),
         visibility::tests(),
     ];
     modules.concat()

@@ -7,10 +7,12 @@ use hearth_core::id::{EventNid, Position, RoomNid, Root, UserNid};
 use hearth_core::membership::Membership;
 use hearth_core::pdu::{Content, Depth, PduBuilder, Reference};
 use hearth_core::room_version::{self, RoomVersion};
+use hearth_core::unread::Countability;
 use hearth_services::rooms::viewer::Viewer;
 use hearth_store::log::{
     Append, Entry, MemberChange, NewEvent, NewNode, Proposal, Redacts, SentBy, StateChange,
 };
+use hearth_store::unread::Weight;
 use ruma::{MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, RoomId, RoomVersionId, uint};
 use serde_json::{Value, json};
 
@@ -94,6 +96,7 @@ impl Room {
         };
         let pdu = builder.build(self.version, &world.key).unwrap();
         let sent = Sent { id: pdu.event_id().clone(), nid: world.interned.next_event_nid().await.unwrap() };
+        let weight = Weight { counts: Countability::of(&pdu, false).counts, ..Weight::default() };
         self.head = Some((Reference::to(&pdu, self.version).unwrap(), sent.nid));
         let mut event = NewEvent {
             nid: sent.nid,
@@ -113,6 +116,7 @@ impl Room {
             members: Vec::new(),
             redacts: target
                 .map(|target| Redacts { target: target.id.to_string(), applies_to: Some(target.nid) }),
+            weight,
         };
         let nodes = self.change_state(world, &mut event, &content).await;
         let proposal = Proposal {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::sync::list;
-use crate::harness::{Hearth, Test, User, enc, tests};
+use crate::harness::{Hearth, Test, enc, tests};
 
 /// The tests of this module.
 pub fn tests() -> Vec<Test> {
@@ -15,15 +15,6 @@ pub fn tests() -> Vec<Test> {
         receipts_and_typing_of_ignored_users_do_not_come,
         nobody_ignores_themselves,
     ]
-}
-
-impl User {
-    async fn ignore(&self, users: &[&User]) {
-        let list: serde_json::Map<String, Value> =
-            users.iter().map(|user| (user.id.clone(), json!({}))).collect();
-        let path = format!("/user/{}/account_data/m.ignored_user_list", self.id);
-        self.put(&path, &json!({ "ignored_users": list })).await.ok();
-    }
 }
 
 async fn what_ignored_users_say_is_gone_wherever_it_is_read(hearth: Hearth) {

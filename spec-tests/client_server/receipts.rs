@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use crate::harness::rooms::receipt as path;
 use crate::harness::sync::{Sync, list};
-use crate::harness::{Hearth, Test, User, enc, tests};
+use crate::harness::{Hearth, Test, tests};
 
 /// The tests of this module.
 pub fn tests() -> Vec<Test> {
@@ -22,16 +23,6 @@ pub fn tests() -> Vec<Test> {
         a_filter_leaves_receipts_out,
         a_receipt_that_is_not_one_is_refused,
     ]
-}
-
-fn path(room: &str, kind: &str, event: &str) -> String {
-    format!("/rooms/{room}/receipt/{kind}/{}", enc(event))
-}
-
-impl User {
-    async fn read(&self, room: &str, kind: &str, event: &str) {
-        self.post(&path(room, kind, event), &json!({})).await.ok();
-    }
 }
 
 /// The receipts of a kind that a sync brings of a room: who, up to which event, with what.
@@ -128,21 +119,11 @@ async fn a_receipt_wakes_those_who_wait(hearth: Hearth) {
     assert_eq!(who(&told, &room, "m.read"), [(bob.id, event.clone())]);
 }
 
-/// A message in a thread.
-async fn reply(user: &User, room: &str, thread: &str) -> String {
-    let content = json!({
-        "msgtype": "m.text", "body": "in the thread",
-        "m.relates_to": {"rel_type": "m.thread", "event_id": thread},
-    });
-    let sent = user.send(room, "m.room.message", &content).await.ok();
-    sent["event_id"].as_str().expect("event_id").to_owned()
-}
-
 async fn a_receipt_names_a_thread_that_its_event_is_in(hearth: Hearth) {
     let alice = hearth.user("alice").await;
     let room = alice.create_room(json!({})).await;
     let (thread, other) = (alice.say(&room, "the thread").await, alice.say(&room, "other").await);
-    let inside = reply(&alice, &room, &thread).await;
+    let inside = alice.reply(&room, &thread, "in the thread").await;
     let reaction = json!({"m.relates_to": {"rel_type": "m.annotation", "event_id": inside, "key": "+"}});
     let reaction = alice.send(&room, "m.reaction", &reaction).await.ok();
     let reaction = reaction["event_id"].as_str().expect("event_id");
@@ -164,7 +145,7 @@ async fn receipts_of_threads_are_kept_apart(hearth: Hearth) {
     let alice = hearth.user("alice").await;
     let room = alice.create_room(json!({})).await;
     let thread = alice.say(&room, "the thread").await;
-    let inside = reply(&alice, &room, &thread).await;
+    let inside = alice.reply(&room, &thread, "in the thread").await;
     let last = alice.say(&room, "last").await;
     let send = |event: &str, body: Value| {
         let call = alice.post(&path(&room, "m.read", event), &body);

@@ -74,6 +74,26 @@ impl User {
         ids
     }
 
+    /// Says something in a thread; returns the event's id.
+    pub async fn reply(&self, room: &str, thread: &str, body: &str) -> String {
+        let mut content = text(body);
+        content["m.relates_to"] = json!({"rel_type": "m.thread", "event_id": thread});
+        event_id(&self.send(room, "m.room.message", &content).await.ok())
+    }
+
+    /// Says that everything up to an event was read, with a receipt of a kind.
+    pub async fn read(&self, room: &str, kind: &str, event: &str) {
+        self.post(&receipt(room, kind, event), &json!({})).await.ok();
+    }
+
+    /// Ignores these users and no others.
+    pub async fn ignore(&self, users: &[&Self]) {
+        let list: serde_json::Map<String, Value> =
+            users.iter().map(|user| (user.id.clone(), json!({}))).collect();
+        let path = format!("/user/{}/account_data/m.ignored_user_list", self.id);
+        self.put(&path, &json!({ "ignored_users": list })).await.ok();
+    }
+
     /// Sets state.
     pub fn set(&self, room: &str, kind: &str, key: &str, content: &Value) -> Call {
         self.put(&format!("/rooms/{room}/state/{kind}/{}", enc(key)), content)
@@ -118,6 +138,11 @@ impl User {
         events.reverse();
         events
     }
+}
+
+/// Where a receipt is sent.
+pub fn receipt(room: &str, kind: &str, event: &str) -> String {
+    format!("/rooms/{room}/receipt/{kind}/{}", enc(event))
 }
 
 /// The content of a message.

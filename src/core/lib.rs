@@ -17,6 +17,7 @@ pub mod state_res;
 pub mod state_tree;
 pub mod sync_filter;
 pub mod token;
+pub mod unread;
 pub mod visibility;
 
 #[cfg(test)]

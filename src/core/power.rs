@@ -15,6 +15,9 @@ use crate::room_version::RoomVersion;
 
 pub mod initial;
 
+/// The level it takes to notify everyone where none is stated.
+pub const TO_NOTIFY: i32 = 50;
+
 /// A level that a power levels event states by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
@@ -129,7 +132,7 @@ impl PowerLevels {
     /// The level it takes to notify everyone in a named way, such as `room`.
     pub fn to_notify(&self, key: &str) -> Result<Int, Malformed> {
         let notifications = self.notifications.as_ref().map_err(Clone::clone)?;
-        Ok(notifications.get(key).copied().unwrap_or(int!(50)))
+        Ok(notifications.get(key).copied().unwrap_or(TO_NOTIFY.into()))
     }
 
     /// The users named with a level of their own.

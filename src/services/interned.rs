@@ -96,6 +96,24 @@ impl Interned {
         }))
     }
 
+    /// The integers of those of `ids` that were ever seen, in no particular order; makes none.
+    pub async fn known_users(&self, ids: &[&UserId]) -> Result<Vec<UserNid>> {
+        let (mut nids, mut missing) = (Vec::with_capacity(ids.len()), Vec::new());
+        for id in ids {
+            match self.0.user_nids.get(*id) {
+                Some(nid) => nids.push(nid),
+                None => missing.push(*id),
+            }
+        }
+        for batch in missing.chunks(BATCH) {
+            for (id, nid) in self.0.store.find_users(batch).await? {
+                self.keep_user(id, nid);
+                nids.push(nid);
+            }
+        }
+        Ok(nids)
+    }
+
     /// The integers of `ids`, in their order, made where need be.
     pub async fn users(&self, ids: &[&UserId]) -> Result<Vec<UserNid>> {
         let mut nids: HashMap<&UserId, UserNid> = HashMap::with_capacity(ids.len());

@@ -24,6 +24,7 @@ mod turns;
 mod view;
 pub mod viewer;
 pub mod visible;
+mod weight;
 
 use std::sync::Arc;
 

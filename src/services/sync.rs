@@ -18,6 +18,7 @@ mod state;
 mod stripped;
 mod timeline;
 mod turns;
+mod unread;
 pub mod v2;
 
 use std::sync::Arc;

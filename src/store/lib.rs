@@ -26,6 +26,7 @@ pub mod server;
 pub mod statements;
 pub mod turn;
 pub mod uia;
+pub mod unread;
 
 use std::sync::Arc;
 

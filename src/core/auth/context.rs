@@ -16,7 +16,7 @@ use super::Denied;
 use crate::{
     membership::Membership,
     pdu::Pdu,
-    power::{Level, Malformed, PowerLevels},
+    power::{self, Level, Malformed, PowerLevels},
     room_version::RoomVersion,
 };
 
@@ -221,6 +221,13 @@ impl RoomRules {
             return Ok(());
         }
         self.check_level(sender, self.level(Level::Redact)?)
+    }
+
+    /// Whether a user has the power to notify everybody in the room; not where the levels are malformed.
+    #[must_use]
+    pub fn may_notify_room(&self, user: &UserId) -> bool {
+        let needed = self.power.as_ref().map_or(Ok(power::TO_NOTIFY.into()), |power| power.to_notify("room"));
+        needed.is_ok_and(|needed| self.check_level(user, needed.into()).is_ok())
     }
 
     /// In the room, and from a server that may be.

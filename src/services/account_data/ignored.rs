@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use hearth_core::id::UserNid;
+use hearth_core::id::{RoomNid, UserNid};
 use hearth_store::account_data::GLOBAL;
 use hearth_store::log::Change;
 use hearth_store::{Store, StoreError};
@@ -43,6 +43,12 @@ impl IgnoredUsers {
         Self { store, lists }
     }
 
+    /// Whether a piece of account data, of a room or of the whole account, is the list.
+    #[must_use]
+    pub fn is_list(room: RoomNid, data_type: &str) -> bool {
+        room == GLOBAL && data_type == TYPE
+    }
+
     /// Whom a user ignores; no statement where that is in memory.
     pub async fn of(&self, user: UserNid) -> Result<Arc<HashSet<OwnedUserId>>, StoreError> {
         let load = || async move {
@@ -68,7 +74,7 @@ impl Apply for Lists {
     fn apply(&self, entry: &Logged) {
         match &entry.what {
             What::Change(Change::SetAccountData { user, room, r#type, .. })
-                if *room == GLOBAL && r#type == TYPE =>
+                if IgnoredUsers::is_list(*room, r#type) =>
             {
                 self.0.invalidate(user);
             }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hearth_core::id::{Position, RoomNid, UserNid};
-use hearth_core::relation::{MAIN, Relation};
+use hearth_core::relation::MAIN;
 use hearth_store::StoreError;
 use hearth_store::event::StoredEvent;
 use hearth_store::log::{Change, Proposal};
@@ -20,11 +20,6 @@ use crate::rooms::{RoomError, RoomReader};
 
 /// Receipts kept in memory, some hundred bytes each: what a busy server hears within minutes.
 const MAX_RECENT: usize = 50_000;
-
-/// How far a relation is followed to find out which thread an event is in.
-///
-/// > servers … may limit how far they recurse, at least three levels.
-const RELATIONS_FOLLOWED: usize = 5;
 
 /// Why a receipt was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -168,21 +163,10 @@ impl Inner {
         Ok(event.filter(|event| event.room == sight.room.nid && event.place.is_some()))
     }
 
-    /// > the thread … must be `main` or the event's own; an event that relates to one in a thread, other than by
-    /// > `m.thread`, is in that thread, and the event that a thread begins with is in `main`.
-    async fn is_in_thread(&self, event: &Arc<StoredEvent>, thread: &str) -> Result<bool, StoreError> {
-        let mut event = Arc::clone(event);
-        for _ in 0..RELATIONS_FOLLOWED {
-            let Some(relation) = Relation::of(event.pdu.content()) else { break };
-            if let Some(root) = relation.thread_root() {
-                return Ok(root.as_str() == thread);
-            }
-            match self.reader.events.by_id(&relation.event_id).await? {
-                Some(parent) if parent.room == event.room => event = parent,
-                _ => break,
-            }
-        }
-        Ok(thread == MAIN)
+    /// > the thread … must be `main` or the event's own.
+    async fn is_in_thread(&self, event: &StoredEvent, thread: &str) -> Result<bool, StoreError> {
+        let root = self.reader.thread_of(event.room, &event.pdu).await?;
+        Ok(root.as_ref().map_or(MAIN, |root| root.as_str()) == thread)
     }
 }
 

@@ -117,6 +117,7 @@ impl Rooms {
         auth: &[Arc<StoredEvent>],
     ) -> Result<Built, RoomError> {
         let nid = self.reader.interned.next_event_nid().await?;
+        let weight = self.weight(place, view, author, &pdu).await?;
         let mut event = NewEvent {
             nid,
             room: place.room,
@@ -131,6 +132,7 @@ impl Rooms {
             state: None,
             members: Vec::new(),
             redacts: None,
+            weight,
         };
         let mut nodes = Vec::new();
         if let Some(state_key) = event.pdu.state_key() {

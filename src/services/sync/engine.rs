@@ -13,6 +13,7 @@ use hearth_store::account_data::{AccountData, GLOBAL};
 use hearth_store::event::StoredEvent;
 use hearth_store::membership::MembershipAt;
 use hearth_store::room::Room;
+use hearth_store::unread::Unread;
 use quick_cache::sync::Cache;
 use ruma::RoomId;
 
@@ -99,6 +100,8 @@ pub(super) struct RoomChanges {
     pub(super) account_data: Vec<AccountData>,
     /// What passed.
     pub(super) ephemeral: Ephemeral,
+    /// For those who are in: what they have not read.
+    pub(super) unread: Option<Unread>,
     /// For those who are not in: what they are told of the room, each a JSON object.
     pub(super) stripped: Vec<String>,
 }
@@ -119,8 +122,14 @@ impl RoomChanges {
             summary: None,
             account_data: Vec::new(),
             ephemeral: Ephemeral::default(),
+            unread: None,
             stripped: Vec::new(),
         }
+    }
+
+    /// Whether the reader's other devices have to hear that they read.
+    fn was_read(&self) -> bool {
+        self.unread.as_ref().is_some_and(|unread| Some(unread.read) > self.plan.since)
     }
 
     /// Whether there is nothing to tell.
@@ -132,6 +141,7 @@ impl RoomChanges {
             && self.summary.is_none()
             && self.account_data.is_empty()
             && self.ephemeral.is_empty()
+            && !self.was_read()
     }
 }
 
@@ -182,6 +192,7 @@ impl Engine {
         self.fill_states(viewer, &mut rooms, view).await?;
         self.fill_stripped(viewer, &mut rooms).await?;
         self.fill_ephemeral(viewer, &mut rooms, view).await?;
+        self.fill_unread(viewer, &mut rooms, sample.upto).await?;
         for room in &mut rooms {
             if matches!(room.plan.section, Section::Join | Section::Leave) {
                 let pieces = account_data.remove(&room.plan.room).unwrap_or_default();

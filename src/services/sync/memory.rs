@@ -1,9 +1,10 @@
 //! What syncs need, in memory, kept true by the log: the newest entries of every room, and the connected users.
 
+mod counts;
 mod recent;
 mod users;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hearth_core::id::{Position, RoomNid, UserNid};
@@ -12,13 +13,16 @@ use hearth_store::event::StoredEvent;
 use hearth_store::log::{Change, MemberChange, NewEvent, StateChange};
 use hearth_store::membership::MembershipAt;
 use hearth_store::receipt::ReceiptKind;
+use hearth_store::unread::Unread;
 use tokio::sync::watch;
 
+pub(super) use self::counts::Reader;
 pub(super) use self::recent::Remembered;
 pub(super) use self::users::Member;
 
 use self::recent::Recent;
 use self::users::{Known, Users};
+use crate::account_data::IgnoredUsers;
 use crate::log::{Apply, Logged, What};
 
 /// The memory of one process.
@@ -212,6 +216,24 @@ impl Memory {
         }
     }
 
+    /// What of rooms is unread, as far as memory can tell.
+    pub(super) fn unread(&self, reader: Reader<'_>, rooms: &[RoomNid]) -> HashMap<RoomNid, Unread> {
+        let mut inner = self.lock();
+        let Inner { recent, users, .. } = &mut *inner;
+        let Some(counts) = users.counts(reader.user) else { return HashMap::new() };
+        let carried = |room: &RoomNid| Some((*room, counts.carry_on(*room, recent, reader)?));
+        rooms.iter().filter_map(carried).collect()
+    }
+
+    /// Takes note of what was counted as of a position.
+    pub(super) fn keep_unread(&self, user: UserNid, counted: &HashMap<RoomNid, Unread>, as_of: Position) {
+        let mut inner = self.lock();
+        let Some(counts) = inner.users.counts(user) else { return };
+        for (room, unread) in counted {
+            counts.keep(*room, unread.clone(), as_of);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nothing in here panics half-way through a change.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -242,7 +264,7 @@ impl Inner {
 
     fn event(&mut self, pos: Position, event: &NewEvent) {
         let stored = StoredEvent::appended(event, pos);
-        self.recent.push(event.room, stored, event.state);
+        self.recent.push(event.room, stored, event.state, event.weight.clone());
         if let Some(target) = event.redacts.as_ref().and_then(|redacts| redacts.applies_to) {
             self.recent.redact(event.room, target, event.nid);
         }
@@ -260,17 +282,27 @@ impl Inner {
 
     fn change(&mut self, pos: Position, change: &Change) {
         match change {
-            Change::SetAccountData { user, .. } | Change::SetTag { user, .. } => {
+            Change::SetAccountData { user, room, r#type, .. } => {
+                if IgnoredUsers::is_list(*room, r#type) {
+                    self.users.renew_all(*user, pos);
+                }
+                self.users.account_data_changed(*user, pos);
+            }
+            Change::SetTag { user, .. } => {
                 self.users.account_data_changed(*user, pos);
             }
             Change::CloseSession { user, .. } => self.users.session_closed(*user, pos),
-            Change::SetReceipt { room, kind: ReceiptKind::Public, .. } | Change::SetTyping { room, .. } => {
+            Change::SetTyping { room, .. } => {
                 self.recent.note(*room, pos);
                 self.users.wake_room(*room, pos);
             }
-            Change::SetReceipt { user, room, kind: ReceiptKind::Private, .. } => {
+            Change::SetReceipt { user, room, kind, .. } => {
                 self.recent.note(*room, pos);
-                self.users.wake(*user, pos);
+                self.users.renew(*user, *room, pos);
+                match kind {
+                    ReceiptKind::Public => self.users.wake_room(*room, pos),
+                    ReceiptKind::Private => self.users.wake(*user, pos),
+                }
             }
             Change::SetPresence { user, .. } => self.moved.push(*user),
             _ => {}

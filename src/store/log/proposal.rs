@@ -7,6 +7,7 @@ use hearth_core::id::{EventNid, NodeId, Position, RoomNid, Root, StateKeyNid, Us
 use hearth_core::pdu::Pdu;
 
 use super::Change;
+use crate::unread::Weight;
 
 /// One thing to commit whole or not at all.
 #[derive(Clone, Debug, Default)]
@@ -102,6 +103,8 @@ pub struct NewEvent {
     pub members: Vec<MemberChange>,
     /// For a redaction: what it redacts.
     pub redacts: Option<Redacts>,
+    /// What it adds to the unread counts of the room's members.
+    pub weight: Weight,
 }
 
 /// The device and transaction id that sent an event; `unsigned.transaction_id` shows it to that device alone.

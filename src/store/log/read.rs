@@ -9,6 +9,7 @@ use hearth_core::membership::Membership;
 use super::commit::LogKind;
 use super::{Change, MemberChange, NewEvent, Redacts, SentBy, StateChange};
 use crate::event::pdu;
+use crate::unread::Weight;
 use crate::{Result, Store, StoreError};
 
 /// An entry of the log, complete.
@@ -176,7 +177,11 @@ impl Store {
 fn entry(row: &LogRow, event: Option<EventRow>, members: Vec<MemberRow>) -> Result<Logged> {
     let what = match row.kind {
         kind if kind == LogKind::Event.number() => match event {
-            Some(event) => What::Event(Arc::new(new_event(event, members)?)),
+            Some(event) => {
+                let weight = Weight::read(row.payload.as_deref())
+                    .ok_or_else(|| StoreError::corrupt("log", row.pos))?;
+                What::Event(Arc::new(new_event(event, members, weight)?))
+            }
             // Deleted since, with its room.
             None => What::Unknown,
         },
@@ -199,7 +204,7 @@ fn entry(row: &LogRow, event: Option<EventRow>, members: Vec<MemberRow>) -> Resu
     })
 }
 
-fn new_event(row: EventRow, members: Vec<MemberRow>) -> Result<NewEvent> {
+fn new_event(row: EventRow, members: Vec<MemberRow>, weight: Weight) -> Result<NewEvent> {
     let state = match (row.root, row.joined, row.invited) {
         (Some(root), Some(joined), Some(invited)) => {
             Some(StateChange { root: Root::new(root), joined, invited })
@@ -221,6 +226,7 @@ fn new_event(row: EventRow, members: Vec<MemberRow>) -> Result<NewEvent> {
         state,
         members: members.into_iter().map(member_change).collect::<Result<_>>()?,
         redacts: row.redacts.map(|target| Redacts { target, applies_to: row.redacts_nid.map(EventNid::new) }),
+        weight,
     })
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hearth_core::id::{EventNid, Position, RoomNid};
 use hearth_store::event::StoredEvent;
 use hearth_store::log::StateChange;
+use hearth_store::unread::Weight;
 
 use crate::sync::shown::Shown;
 
@@ -44,10 +45,14 @@ struct Ring {
 
 /// An entry of a room.
 #[derive(Clone)]
-struct Entry {
-    shown: Arc<Shown>,
+pub(super) struct Entry {
+    pub(super) shown: Arc<Shown>,
     /// The current state after it, where it changed it.
     state: Option<StateChange>,
+    /// What it adds to unread counts.
+    pub(super) weight: Weight,
+    /// It took something away from them.
+    pub(super) withdraws: bool,
 }
 
 /// A piece of a room's history, as far as memory has it.
@@ -95,13 +100,19 @@ impl Recent {
     }
 
     /// Adds an event.
-    pub(super) fn push(&mut self, room: RoomNid, event: StoredEvent, state: Option<StateChange>) {
+    pub(super) fn push(
+        &mut self,
+        room: RoomNid,
+        event: StoredEvent,
+        state: Option<StateChange>,
+        weight: Weight,
+    ) {
         let shown = Arc::new(Shown::new(Arc::new(event)));
         let pos = shown.pos();
         self.note(room, pos);
         let bytes = shown.bytes();
         let Some(ring) = self.rooms.get_mut(&room) else { return };
-        ring.entries.push_back(Entry { shown, state });
+        ring.entries.push_back(Entry { shown, state, weight, withdraws: false });
         self.bytes += bytes;
         if ring.entries.len() > MAX_OF_ROOM {
             self.bytes -= ring.forget_oldest();
@@ -121,17 +132,38 @@ impl Recent {
         ring.base = None;
     }
 
-    /// A redaction took effect: from now on everyone is shown what is left.
+    /// A redaction, which is the room's newest event, took effect: from now on everyone is shown what is left.
     pub(super) fn redact(&mut self, room: RoomNid, target: EventNid, redaction: EventNid) {
-        let entries = self.rooms.get_mut(&room).map(|ring| &mut ring.entries);
-        let found = entries.into_iter().flatten().rev().find(|entry| entry.shown.event.nid == target);
-        let Some(entry) = found else { return };
+        let Some(ring) = self.rooms.get_mut(&room) else { return };
+        let found = ring.entries.iter_mut().rev().find(|entry| entry.shown.event.nid == target);
+        // What is not remembered may have counted.
+        let counted = found.as_ref().is_none_or(|entry| !entry.weight.is_nothing());
         // The first redaction of an event is the one in effect.
-        if entry.shown.event.redacted_by.is_none() {
+        if let Some(entry) = found.filter(|entry| entry.shown.event.redacted_by.is_none()) {
             let mut event = StoredEvent::clone(&entry.shown.event);
             event.redacted_by = Some(redaction);
             entry.shown = Arc::new(Shown::new(Arc::new(event)));
         }
+        if let Some(newest) = ring.entries.back_mut() {
+            newest.withdraws = counted;
+        }
+    }
+
+    /// The events of a room in `(after, upto]`, oldest first; none where memory does not reach back so far.
+    pub(super) fn entries(
+        &self,
+        room: RoomNid,
+        after: Position,
+        upto: Position,
+    ) -> Option<impl Iterator<Item = &Entry>> {
+        let ring = self.rooms.get(&room);
+        let known = ring.map_or_else(|| self.covers(after), |ring| ring.floor <= after);
+        let entries = ring.map(|ring| {
+            let begin = ring.entries.partition_point(|entry| entry.shown.pos() <= after);
+            let end = ring.entries.partition_point(|entry| entry.shown.pos() <= upto);
+            ring.entries.range(begin..end.max(begin))
+        });
+        known.then(|| entries.into_iter().flatten())
     }
 
     /// At most `limit` events of a room in `(after, upto]`.

@@ -7,6 +7,8 @@ use hearth_core::membership::Membership;
 use hearth_store::membership::MembershipAt;
 use tokio::sync::watch;
 
+use super::counts::Counts;
+
 /// Memberships kept of users who are not connected at the moment, some hundred bytes each: the users of a large
 /// process between two of their polls.
 const MAX_IDLE_MEMBERSHIPS: usize = 500_000;
@@ -31,6 +33,7 @@ pub(super) struct Known {
     moved: BTreeMap<Position, Vec<RoomNid>>,
     account_data: Position,
     sessions_closed: Position,
+    counts: Counts,
     /// Counts the times that the user became idle.
     idle_since: u64,
 }
@@ -91,6 +94,7 @@ impl Users {
             Some(older) => {
                 let before = older.pos;
                 known.forget_move(before, room);
+                known.counts.renew(room, member.pos);
             }
             None => self.memberships += 1,
         }
@@ -117,10 +121,30 @@ impl Users {
         self.wake(user, pos);
     }
 
+    /// Something happened after which what a user has not read of a room must be counted anew.
+    pub(super) fn renew(&mut self, user: UserNid, room: RoomNid, pos: Position) {
+        if let Some(known) = self.known.get_mut(&user) {
+            known.counts.renew(room, pos);
+        }
+    }
+
+    /// The same for all rooms.
+    pub(super) fn renew_all(&mut self, user: UserNid, pos: Position) {
+        if let Some(known) = self.known.get_mut(&user) {
+            known.counts.renew_all(pos);
+        }
+    }
+
+    /// What a user has not read, as far as it was counted.
+    pub(super) fn counts(&mut self, user: UserNid) -> Option<&mut Counts> {
+        self.known.get_mut(&user).map(|known| &mut known.counts)
+    }
+
     /// Something about a user changed that is not understood: they are to be read again.
     pub(super) fn forget(&mut self, user: UserNid, pos: Position) {
         if let Some(known) = self.known.get_mut(&user) {
             known.loaded = false;
+            known.counts.renew_all(pos);
         }
         self.wake(user, pos);
     }
@@ -134,6 +158,7 @@ impl Users {
             known.loaded = false;
             known.rooms.clear();
             known.moved.clear();
+            known.counts = Counts::default();
             known.wake.send_modify(|_| {});
         }
     }
@@ -211,6 +236,7 @@ impl Known {
             moved: BTreeMap::new(),
             account_data: Position::ZERO,
             sessions_closed: Position::ZERO,
+            counts: Counts::default(),
             idle_since: 0,
         }
     }

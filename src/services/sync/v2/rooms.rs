@@ -6,6 +6,7 @@ use hearth_core::sync_filter::EventFormat;
 use hearth_core::token::PageToken;
 use hearth_store::StoreError;
 use hearth_store::event::StoredEvent;
+use hearth_store::unread::{Count, Unread};
 
 use super::ephemeral::ephemeral;
 use super::json::Json;
@@ -95,6 +96,9 @@ impl Encoder<'_> {
                 json.key("ephemeral");
                 ephemeral(json, &room.ephemeral)?;
             }
+            if let Some(told) = &room.unread {
+                unread(json, told, self.request.filter.room.timeline.unread_thread_notifications)?;
+            }
             Ok(())
         })
     }
@@ -175,6 +179,29 @@ fn summary(json: &mut Json, summary: &Summary) -> Result<(), SyncError> {
         }
         json.key("m.joined_member_count").raw(&summary.joined.to_string());
         json.key("m.invited_member_count").raw(&summary.invited.to_string());
+        Ok(())
+    })
+}
+
+/// Writes the unread counts of a room, those of threads by themselves where that is wanted.
+fn unread(json: &mut Json, unread: &Unread, by_thread: bool) -> Result<(), SyncError> {
+    json.key("unread_notifications");
+    count(json, if by_thread { unread.main } else { unread.all() })?;
+    if by_thread && !unread.threads.is_empty() {
+        json.key("unread_thread_notifications").object(|json| {
+            unread.threads.iter().try_for_each(|(thread, of_thread)| {
+                json.key(thread);
+                count(json, *of_thread)
+            })
+        })?;
+    }
+    Ok(())
+}
+
+fn count(json: &mut Json, count: Count) -> Result<(), SyncError> {
+    json.object(|json| {
+        json.key("highlight_count").raw(&count.highlights.to_string());
+        json.key("notification_count").raw(&count.notifications.to_string());
         Ok(())
     })
 }

@@ -83,6 +83,8 @@ struct Events {
     txn: Vec<Option<String>>,
     json: Vec<String>,
     heads: Vec<Option<String>>,
+    thread: Vec<String>,
+    counts: Vec<bool>,
 }
 
 #[derive(Default)]
@@ -187,7 +189,7 @@ impl Columns {
                 room: Some(event.room),
                 subject: Some(event.sender),
                 reference: Some(event.nid),
-                payload: None,
+                payload: event.weight.told(),
             },
         );
         let events = &mut self.events;
@@ -205,6 +207,9 @@ impl Columns {
         events.txn.push(event.sent_by.as_ref().map(|by| by.txn_id.clone()));
         events.json.push(event.pdu.json().to_string());
         events.heads.push(event.heads.as_deref().map(array_literal));
+        events.thread.push(event.weight.thread.clone().unwrap_or_default());
+        events.counts.push(event.weight.counts);
+        self.push_highlights(item, entry, event);
         if let Some(state) = event.state {
             self.states.entry.push(entry);
             self.states.root.push(state.root.get());
@@ -218,6 +223,20 @@ impl Columns {
             self.push_rare(
                 "redact",
                 json!({ "i": item, "n": entry, "target": target, "redaction": event.nid, "applies_to": applies_to }),
+            );
+        }
+    }
+
+    fn push_highlights(&mut self, item: i32, entry: i32, event: &NewEvent) {
+        let weight = &event.weight;
+        for user in weight.highlighted() {
+            self.push_rare(
+                "highlight",
+                json!({
+                    "i": item, "n": entry, "room": event.room, "user": user, "event": event.nid,
+                    "sender": event.sender, "thread": weight.thread.as_deref().unwrap_or_default(),
+                    "beyond": !weight.counts,
+                }),
             );
         }
     }
@@ -278,7 +297,7 @@ impl Columns {
             "SELECT head, dropped_item, dropped_why, dropped_reply FROM hearth_commit_r2(
                 $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
                 $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40,
-                $41, $42, $43, $44, $45)",
+                $41, $42, $43, $44, $45, $46, $47)",
         )
         .bind(incarnation)
         .bind(batch)
@@ -311,6 +330,8 @@ impl Columns {
         .bind(self.events.txn)
         .bind(self.events.json)
         .bind(self.events.heads)
+        .bind(self.events.thread)
+        .bind(self.events.counts)
         .bind(self.nodes.item)
         .bind(self.nodes.id)
         .bind(self.nodes.data)

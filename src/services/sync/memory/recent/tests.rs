@@ -43,9 +43,9 @@ fn state(root: i64) -> StateChange {
 fn recent() -> Recent {
     let mut recent = Recent::new();
     recent.begin(pos(10));
-    recent.push(ROOM, event(ROOM, 11), Some(state(1)));
-    recent.push(OTHER, event(OTHER, 12), None);
-    recent.push(ROOM, event(ROOM, 13), None);
+    recent.push(ROOM, event(ROOM, 11), Some(state(1)), Weight::default());
+    recent.push(OTHER, event(OTHER, 12), None, Weight::default());
+    recent.push(ROOM, event(ROOM, 13), None, Weight::default());
     recent
 }
 
@@ -81,7 +81,7 @@ fn a_history_is_whole_down_to_where_memory_ends() {
 fn before_anything_is_heard_nothing_is_known() {
     let mut recent = Recent::new();
     assert!(!recent.covers(pos(1_000_000)));
-    recent.push(ROOM, event(ROOM, 50), None);
+    recent.push(ROOM, event(ROOM, 50), None, Weight::default());
     assert!(recent.covers(pos(49)) && !recent.covers(pos(48)));
 }
 
@@ -112,7 +112,7 @@ fn that_a_state_did_not_change_is_known_without_the_state() {
 fn a_busy_room_forgets_its_own_oldest_events_and_no_others() {
     let mut recent = recent();
     for at in 0..i64::try_from(MAX_OF_ROOM).unwrap() {
-        recent.push(ROOM, event(ROOM, 20 + at), None);
+        recent.push(ROOM, event(ROOM, 20 + at), None, Weight::default());
     }
     let (positions, ends_at) = history(&recent, (10, 9999), 9999);
     assert_eq!((positions.len(), ends_at), (MAX_OF_ROOM, Some(13)));
@@ -154,6 +154,6 @@ fn what_is_not_understood_makes_a_room_unknown_up_to_there() {
     assert!(recent.changed(ROOM, pos(13)));
     assert_eq!(history(&recent, (10, 20), 9), (vec![], Some(14)));
     assert_eq!(recent.state_at(ROOM, pos(14)), None);
-    recent.push(ROOM, event(ROOM, 15), None);
+    recent.push(ROOM, event(ROOM, 15), None, Weight::default());
     assert_eq!(history(&recent, (14, 20), 9), (vec![15], None));
 }
