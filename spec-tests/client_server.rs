@@ -9,6 +9,7 @@ mod devices;
 mod discovery;
 mod endpoints;
 mod filters;
+mod guesses;
 mod ignored_users;
 mod limits;
 mod login;
@@ -46,6 +47,7 @@ pub fn tests() -> Vec<Test> {
         discovery::tests(),
         endpoints::tests(),
         filters::tests(),
+        guesses::tests(),
         ignored_users::tests(),
         limits::tests(),
         login::tests(),

@@ -4,6 +4,7 @@ mod failure;
 mod foundation;
 mod http;
 mod identity;
+mod limits;
 mod listener;
 mod metrics;
 mod reload;

@@ -83,20 +83,6 @@ impl Config {
         pairs.filter(|(a, b)| a.1 != b.1).map(|((key, _), _)| (key.path, key.reloads)).collect()
     }
 
-    /// This configuration with the keys of another that a reload puts in force.
-    pub(crate) fn with_reloaded(&self, new: Self) -> Self {
-        Self {
-            registration_mode: new.registration_mode,
-            registration_token: new.registration_token,
-            registration_terms_name: new.registration_terms_name,
-            registration_terms_version: new.registration_terms_version,
-            registration_terms_url: new.registration_terms_url,
-            limits_enabled: new.limits_enabled,
-            log_level: new.log_level,
-            ..self.clone()
-        }
-    }
-
     /// Values that are right alone and impossible together.
     fn contradictions(&self, values: &Values) -> Vec<Problem> {
         let mut problems = Vec::new();

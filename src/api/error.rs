@@ -197,6 +197,7 @@ impl From<AccountError> for Error {
             AccountError::TokenUsedUp => {
                 Self::forbidden("The registration token was used as often as it may be.")
             }
+            AccountError::TooManyGuesses(wait) => Self::limit_exceeded(wait),
             AccountError::Busy => Self::limit_exceeded(BUSY),
             AccountError::Hash(_) => Self::internal(error),
             AccountError::Commit(error) => error.into(),

@@ -21,7 +21,7 @@ use axum::routing::on_service;
 pub use self::app::{App, Services, Settings, Support};
 pub use self::extract::Peer;
 pub use self::health::Readiness;
-pub use self::rate_limit::RateLimits;
+pub use self::rate_limit::{Family, RateLimits, Rates};
 
 use self::route::{Route, Served};
 

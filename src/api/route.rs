@@ -70,7 +70,7 @@ impl Route {
     fn new(method: Method, paths: Vec<String>, answer: Answer) -> Self {
         let policy = Policy {
             body_limit: BODY_LIMIT,
-            family: Family::Unlimited,
+            family: Family::Other,
             extra_time: Duration::ZERO,
             fresh: true,
             body: Body::JsonOrNothing,
@@ -211,7 +211,7 @@ where
     R: OutgoingResponse,
 {
     let answer = move |app, _, _| async move { handler(app).await.map(render) }.boxed();
-    Route::new(method, vec![path.to_owned()], Arc::new(answer))
+    Route::new(method, vec![path.to_owned()], Arc::new(answer)).limited(Family::Unlimited)
 }
 
 fn paths<T: IncomingRequest>() -> Vec<String> {

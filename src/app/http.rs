@@ -17,6 +17,7 @@ use hearth_services::sync::{Parts, Passing, Sync};
 use ruma::api::client::discovery::discover_support::{Contact, ContactRole};
 
 use super::foundation::Foundation;
+use super::limits;
 use crate::config::Config;
 
 /// Everything that HTTP serves, over the foundation; its caches are registered with the log.
@@ -32,6 +33,7 @@ pub(super) async fn compose(
     let reader = RoomReader::new(store(), interned.clone(), log);
     let rooms = Rooms::new(reader, log.clone(), Arc::new(key), profiles.clone());
     let account_data = AccountData::new(store(), log.clone(), interned.clone());
+    accounts.set_patience(limits::patience(config));
     let filters = Filters::new(store());
     let directory = Directory::new(rooms.clone(), log.clone());
     // Sync is last, because it wakes those whom the caches before it must have heard for.
@@ -64,7 +66,7 @@ pub(super) async fn compose(
         typing,
         presences,
         sync,
-        limits: RateLimits::new(config.limits_enabled),
+        limits: RateLimits::new(limits::rates(config), log.clone()),
         readiness,
         settings: settings(config),
     }))

@@ -6,6 +6,7 @@ use hearth_api::App;
 use hearth_services::accounts::RegistrationPolicy;
 
 use super::foundation::registration;
+use super::limits;
 use crate::config::{self, Config};
 use crate::telemetry::LogLevel;
 
@@ -34,7 +35,8 @@ impl Reloader {
             return tracing::error!("nothing was reloaded, `log.level` is wrong: {error}");
         }
         self.policy.set(registration(&new));
-        self.app.limits.set_enabled(new.limits_enabled);
+        self.app.limits.set(limits::rates(&new));
+        self.app.accounts.set_patience(limits::patience(&new));
         let names = |keys: &[(&str, bool)]| {
             let names: Vec<_> = keys.iter().map(|(path, _)| *path).collect();
             if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }

@@ -22,7 +22,9 @@ pub(super) fn parse(text: &str) -> Result<Vec<Written>, (u64, String)> {
     if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
         return Ok(Vec::new());
     }
-    let node: Node = serde_saphyr::from_str(text).map_err(|error| {
+    // Comments are for people, and a section may hold nothing else.
+    let options = serde_saphyr::options! { emit_comments: false };
+    let node: Node = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let line = error.location().map_or(1, |location| location.line());
         (line, format!("this is not YAML: {}", error.without_snippet()))
     })?;

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hearth_services::rate::Rate;
 use ipnet::IpNet;
 use ruma::{OwnedServerName, OwnedUserId};
 
@@ -60,6 +61,13 @@ macro_rules! settings {
             pub(super) fn read(values: &Values, problems: &mut Vec<Problem>) -> Option<Self> {
                 $(let $field = read_one::<$type>(values, $path, $default, problems);)+
                 Some(Self { $($field: $field?,)+ })
+            }
+
+            /// This configuration with the keys of another that a reload puts in force.
+            pub(crate) fn with_reloaded(&self, new: Self) -> Self {
+                Self {
+                    $($field: if settings!(@has reloads $($flag)*) { new.$field } else { self.$field.clone() },)+
+                }
             }
 
             /// Every key with what it is set to.
@@ -136,7 +144,91 @@ settings! {
     "Whether to talk to other servers. Accepted, but there is nothing to switch yet."
 
     limits_enabled: bool, "limits.enabled" = "true", reloads;
-    "Whether requests are limited in rate. Sizes and counts are limited in any case."
+    "Whether requests are limited in rate. A rate of 50/s burst 600 lets 600 pass at once and then 50 a second; m, h and d are longer periods. Sizes and counts are limited in any case."
+
+    limits_rates_message: Rate, "limits.rates.message" = "50/s burst 600", reloads;
+    "Events that a user sends."
+
+    limits_rates_admin_redaction: Rate, "limits.rates.admin_redaction" = "200/s burst 2000", reloads;
+    "Redactions by an administrator of the server."
+
+    limits_rates_room_creation: Rate, "limits.rates.room_creation" = "12/m burst 20", reloads;
+    "Rooms that a user makes."
+
+    limits_rates_invites_per_issuer: Rate, "limits.rates.invites_per_issuer" = "30/m burst 50", reloads;
+    "Invites that a user sends."
+
+    limits_rates_invites_per_room: Rate, "limits.rates.invites_per_room" = "60/m burst 100", reloads;
+    "Invites to a room."
+
+    limits_rates_invites_per_user: Rate, "limits.rates.invites_per_user" = "6/m burst 50", reloads;
+    "Invites that a user gets."
+
+    limits_rates_joins_per_user: Rate, "limits.rates.joins_per_user" = "1/s burst 50", reloads;
+    "Rooms that a user joins."
+
+    limits_rates_joins_per_room: Rate, "limits.rates.joins_per_room" = "10/s burst 200", reloads;
+    "Users who join a room."
+
+    limits_rates_knocks: Rate, "limits.rates.knocks" = "6/m burst 20", reloads;
+    "Rooms that a user knocks on."
+
+    limits_rates_moderation: Rate, "limits.rates.moderation" = "5/s burst 100", reloads;
+    "Members whom a user removes, bans or pardons."
+
+    limits_rates_aliases: Rate, "limits.rates.aliases" = "12/m burst 30", reloads;
+    "Aliases that a user makes or takes away, and rooms that they list."
+
+    limits_rates_directory: Rate, "limits.rates.directory" = "5/s burst 50", reloads;
+    "Pages of the directory and summaries of rooms that somebody looks at."
+
+    limits_rates_history: Rate, "limits.rates.history" = "20/s burst 200", reloads;
+    "Pages of history, lists of members and whole states that a user reads."
+
+    limits_rates_first_sync: Rate, "limits.rates.first_sync" = "20/m burst 30", reloads;
+    "Syncs from the very start by a user."
+
+    limits_rates_profile: Rate, "limits.rates.profile" = "30/m burst 10", reloads;
+    "Changes of a user's profile, which all of their rooms hear of."
+
+    limits_rates_receipts: Rate, "limits.rates.receipts" = "10/s burst 300", reloads;
+    "Receipts and markers that a user sets."
+
+    limits_rates_typing: Rate, "limits.rates.typing" = "10/s burst 300", reloads;
+    "Notices that a user types."
+
+    limits_rates_presence: Rate, "limits.rates.presence" = "30/m burst 20", reloads;
+    "Changes of a user's presence by request; those that come with a sync are free."
+
+    limits_rates_account_data: Rate, "limits.rates.account_data" = "5/s burst 200", reloads;
+    "Changes of a user's account data, tags and push rules."
+
+    limits_rates_filters: Rate, "limits.rates.filters" = "1/s burst 50", reloads;
+    "Filters that a user keeps."
+
+    limits_rates_registration: Rate, "limits.rates.registration" = "10/m burst 20", reloads;
+    "Attempts to register from an address."
+
+    limits_rates_registration_lookup: Rate, "limits.rates.registration_lookup" = "1/s burst 20", reloads;
+    "Questions about names, registration tokens and authentication from an address."
+
+    limits_rates_login_per_address: Rate, "limits.rates.login_per_address" = "20/m burst 20", reloads;
+    "Attempts to log in from an address."
+
+    limits_rates_refresh: Rate, "limits.rates.refresh" = "10/s burst 100", reloads;
+    "Access tokens refreshed from an address."
+
+    limits_rates_login_per_account: Rate, "limits.rates.login_per_account" = "10/m burst 10", reloads;
+    "Logins to an account."
+
+    limits_rates_failed_login_per_account: Rate, "limits.rates.failed_login_per_account" = "10/m burst 10", reloads;
+    "Wrong passwords for an account from wherever, counted by all replicas together. After that not even the right one is let in; whoever is logged in stays so."
+
+    limits_rates_failed_login_per_address: Rate, "limits.rates.failed_login_per_address" = "10/m burst 20", reloads;
+    "Wrong passwords from an address for whatever account, counted likewise."
+
+    limits_rates_other: Rate, "limits.rates.other" = "100/s burst 1000", reloads;
+    "Whatever else a user asks for, or an address without a user."
 
     limits_max_connections: u32, "limits.max_connections" = "20000";
     "How many client connections are kept at most; more wait to be accepted."

@@ -129,8 +129,11 @@ fn a_change_is_told_apart_by_what_it_takes() {
     assert_eq!(before.with_reloaded(after.clone()).changes(&after), [("listen", false)]);
     let reloading = KEYS.iter().filter(|key| key.reloads).map(|key| key.path).collect::<Vec<_>>();
     let every = "registration: {mode: open, token: t, terms: {name: Rules, version: '1', url: 'https://a.example'}}\n\
-                 limits: {enabled: false}\nlog: {level: warn}\n";
-    let changed = load_text(every, &[]).unwrap().config;
+                 limits: {enabled: false, rates: {";
+    let rates = KEYS.iter().filter_map(|key| key.path.strip_prefix("limits.rates."));
+    let rates: Vec<_> = rates.map(|name| format!("{name}: unlimited")).collect();
+    let every = format!("{every}{}}}}}\nlog: {{level: warn}}\n", rates.join(", "));
+    let changed = load_text(&every, &[]).unwrap().config;
     assert_eq!(before.changes(&changed).into_iter().map(|(path, _)| path).collect::<Vec<_>>(), reloading);
     assert_eq!(before.with_reloaded(changed.clone()).changes(&changed), []);
 }

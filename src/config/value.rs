@@ -1,5 +1,7 @@
 //! The types that a key can have, how each is read, and how it is shown.
 
+mod rate;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

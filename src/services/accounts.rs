@@ -2,6 +2,7 @@
 
 mod devices;
 mod error;
+mod guesses;
 mod last_seen;
 mod login_token;
 mod name;
@@ -12,7 +13,8 @@ mod secret;
 mod session;
 pub mod uia;
 
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use hearth_core::id::UserNid;
@@ -25,10 +27,12 @@ use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId, UserId};
 pub use hearth_store::device::Device;
 
 pub use self::error::AccountError;
+pub use self::guesses::Patience;
 pub use self::policy::{Registration, RegistrationMode, RegistrationPolicy};
 pub use self::refresh::{Refreshed, Renewal};
 pub use self::session::{Caller, NewDevice, OpenedSession};
 
+use self::guesses::{About, Guess};
 use self::last_seen::LastSeen;
 use self::password::Passwords;
 use crate::clock;
@@ -64,12 +68,23 @@ struct Inner {
     interned: Interned,
     server_name: OwnedServerName,
     passwords: Passwords,
+    patience: RwLock<Patience>,
     policy: RegistrationPolicy,
     last_seen: LastSeen,
     access_token_lifetime: Duration,
     login_token_lifetime: Duration,
     users: Cache<UserNid, LocalUser>,
     owners: quick_cache::sync::Cache<TokenHash, UserNid>,
+}
+
+/// Who somebody who logs in says to be, and what they prove it by.
+pub struct Credentials {
+    /// The localpart or the user id; none where they are named by something that no user here has.
+    pub name: Option<String>,
+    /// The password.
+    pub password: String,
+    /// Where from, as far as that is known.
+    pub address: Option<IpAddr>,
 }
 
 /// An account to be made.
@@ -103,6 +118,7 @@ impl Accounts {
             interned,
             server_name: settings.server_name.clone(),
             passwords: Passwords::new(settings.argon2_memory_kib),
+            patience: RwLock::new(Patience::ENDLESS),
             policy,
             last_seen: LastSeen::new(),
             access_token_lifetime: settings.access_token_lifetime,
@@ -118,6 +134,15 @@ impl Accounts {
     #[must_use]
     pub fn policy(&self) -> &RegistrationPolicy {
         &self.0.policy
+    }
+
+    /// Sets how many wrong passwords are borne; until then it is any number.
+    pub fn set_patience(&self, patience: Patience) {
+        *self.0.patience.write().unwrap_or_else(PoisonError::into_inner) = patience;
+    }
+
+    fn patience(&self) -> Patience {
+        *self.0.patience.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The user id that a new account of this name would have, if it is well formed and free. With no
@@ -169,15 +194,23 @@ impl Accounts {
     }
 
     /// Logs a device in by password. Says [`AccountError::WrongPassword`], after the same time, whatever of
-    /// the two was wrong.
+    /// the two was wrong; and, after too many of those, [`AccountError::TooManyGuesses`] whatever is right.
     pub async fn log_in(
         &self,
-        name: Option<&str>,
-        password: String,
+        credentials: Credentials,
         device: NewDevice,
     ) -> Result<OpenedSession, AccountError> {
         device.check()?;
-        let (user, user_id) = self.check_password(name, password).await?;
+        let name = credentials.name.as_deref();
+        let user_id = name.and_then(|name| name::of_login(name, &self.0.server_name));
+        let account = user_id.as_deref().map(About::Account);
+        let about = account.into_iter().chain(credentials.address.map(About::Address));
+        let guess = Guess::charge(&self.0.store, self.patience(), about).await?;
+        let checked = self.check_password(user_id, credentials.password).await;
+        if !matches!(checked, Err(AccountError::WrongPassword)) {
+            guess.refund(&self.0.store).await;
+        }
+        let (user, user_id) = checked?;
         self.open_session(user, user_id, device).await
     }
 
@@ -199,10 +232,9 @@ impl Accounts {
 
     async fn check_password(
         &self,
-        name: Option<&str>,
+        user_id: Option<OwnedUserId>,
         password: String,
     ) -> Result<(UserNid, OwnedUserId), AccountError> {
-        let user_id = name.and_then(|name| name::of_login(name, &self.0.server_name));
         let user = match &user_id {
             Some(user_id) => self.0.interned.known_user(user_id).await?,
             None => None,
@@ -232,10 +264,15 @@ impl Accounts {
         name: &str,
         password: String,
     ) -> Result<bool, AccountError> {
-        match self.check_password(Some(name), password).await {
-            Ok((user, _)) => Ok(user == owner),
+        let guess = Guess::charge(&self.0.store, self.patience(), [About::Proof(owner)]).await?;
+        let user_id = name::of_login(name, &self.0.server_name);
+        let checked = self.check_password(user_id, password).await.map(|(user, _)| user == owner);
+        if !matches!(checked, Ok(false) | Err(AccountError::WrongPassword)) {
+            guess.refund(&self.0.store).await;
+        }
+        match checked {
             Err(AccountError::WrongPassword) => Ok(false),
-            Err(error) => Err(error),
+            checked => checked,
         }
     }
 

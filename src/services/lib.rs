@@ -8,6 +8,7 @@ pub mod filters;
 pub mod interned;
 pub mod log;
 pub mod profiles;
+pub mod rate;
 pub mod rooms;
 pub mod sync;
 

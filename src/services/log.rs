@@ -195,6 +195,12 @@ impl Log {
         self.inner.replicas.is_current()
     }
 
+    /// How many processes serve, as far as this one knows.
+    #[must_use]
+    pub fn live_replicas(&self) -> u32 {
+        self.inner.replicas.live()
+    }
+
     /// This process's number.
     #[must_use]
     pub fn incarnation(&self) -> i64 {

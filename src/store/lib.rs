@@ -10,6 +10,7 @@ pub mod connect;
 pub mod device;
 pub mod error;
 pub mod event;
+pub mod failed_login;
 mod filter;
 pub mod interned;
 pub mod lease;

@@ -10,7 +10,7 @@ use crate::harness::cluster;
 
 /// What a refused request may write: the state of an authentication under way, rate limits, when a device was last
 /// used, and what a process notes of itself.
-const FREE: [&str; 4] = ["uia_session", "replica", "lease", "device_seen"];
+const FREE: [&str; 5] = ["uia_session", "replica", "lease", "device_seen", "failed_login"];
 /// How long nothing must happen for what was begun to have ended.
 const QUIET: Duration = Duration::from_millis(15);
 
@@ -36,9 +36,7 @@ impl Inside {
         let tables = sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'");
         let tables: Vec<String> = tables.fetch_all(&mut connection).await.expect("the tables can be listed");
         // The log is trimmed behind its readers, so it is its head that counts.
-        let bound = |table: &&String| {
-            !FREE.contains(&table.as_str()) && !table.contains("rate_limit") && table.as_str() != "log"
-        };
+        let bound = |table: &&String| !FREE.contains(&table.as_str()) && table.as_str() != "log";
         let mut parts: Vec<String> = tables
             .iter()
             .filter(bound)

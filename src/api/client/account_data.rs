@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use crate::app::App;
 use crate::error::Result;
 use crate::extract::{At, CallerExt, Ruma};
+use crate::rate_limit::Family;
 use crate::reply::Json;
 use crate::route::{Route, route};
 
@@ -23,9 +24,9 @@ type SetRoom = At<set_room_account_data::v3::Request, (OwnedUserId, OwnedRoomId,
 pub(super) fn routes() -> Vec<Route> {
     vec![
         route(get_global),
-        route(set_global).needs_body().body_limit(MAX_BODY),
+        route(set_global).needs_body().body_limit(MAX_BODY).limited(Family::AccountData),
         route(get_room),
-        route(set_room).needs_body().body_limit(MAX_BODY),
+        route(set_room).needs_body().body_limit(MAX_BODY).limited(Family::AccountData),
     ]
 }
 

@@ -6,10 +6,16 @@ use ruma::api::client::room::aliases;
 use crate::app::App;
 use crate::error::Result;
 use crate::extract::{CallerExt, Ruma};
+use crate::rate_limit::Family;
 use crate::route::{Route, route};
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![route(resolve), route(create), route(delete), route(of_room)]
+    vec![
+        route(resolve).limited(Family::Directory),
+        route(create).limited(Family::Aliases),
+        route(delete).limited(Family::Aliases),
+        route(of_room),
+    ]
 }
 
 /// `GET /_matrix/client/v3/directory/room/{roomAlias}`

@@ -11,14 +11,14 @@ use ruma::api::client::room::create_room::v3::{Request, Response, RoomPreset};
 use ruma::api::error::ErrorKind;
 use ruma::events::TimelineEventType;
 use ruma::serde::Raw;
-use ruma::{CanonicalJsonObject, OwnedRoomAliasId};
+use ruma::{CanonicalJsonObject, OwnedRoomAliasId, OwnedUserId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::extract::Ruma;
-use crate::rate_limit::Family;
+use crate::rate_limit::{Family, Key, Vacancy};
 use crate::route::{Route, route};
 
 /// Some hundred invites and state events of ordinary size.
@@ -35,7 +35,7 @@ struct GivenState<'a> {
 }
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![route(create).body_limit(MAX_BODY).limited(Family::CreateRoom).shows_activity()]
+    vec![route(create).body_limit(MAX_BODY).limited(Family::RoomCreation).shows_activity()]
 }
 
 /// `POST /_matrix/client/v3/createRoom`
@@ -61,8 +61,18 @@ async fn create(app: App, Ruma { request, caller }: Ruma<Request>) -> Result<Res
     if !request.invite_3pid.is_empty() {
         return Err(Error::forbidden("This server cannot invite by e-mail address or telephone number."));
     }
+    let invitations = count_invites(&app, &caller, &new.invites)?;
     let room_id = app.rooms.create(&author(&caller), new).await?;
+    invitations.into_iter().for_each(Vacancy::take);
     Ok(Response { room_id })
+}
+
+/// Counts invites with those that the caller sends one by one, and looks whether each may be invited.
+fn count_invites<'a>(app: &'a App, caller: &Caller, invited: &[OwnedUserId]) -> Result<Vec<Vacancy<'a>>> {
+    app.limits.take_several(Family::InvitesPerIssuer, Key::User(caller.user), invited.len())?;
+    let vacancy =
+        |user: &OwnedUserId| app.limits.vacancy(Family::InvitesPerUser, Key::Named(user.to_string()));
+    invited.iter().map(vacancy).collect()
 }
 
 /// The caller as the author of events.
@@ -121,7 +131,7 @@ fn alias(app: &App, localpart: Option<&str>) -> Result<Option<OwnedRoomAliasId>>
 }
 
 /// Everyone once, and not the caller, who is in the room anyway.
-fn invites(invited: &[ruma::OwnedUserId], caller: &Caller) -> Vec<ruma::OwnedUserId> {
+fn invites(invited: &[OwnedUserId], caller: &Caller) -> Vec<OwnedUserId> {
     let mut once = Vec::with_capacity(invited.len());
     for user in invited.iter().filter(|user| **user != caller.user_id) {
         if !once.contains(user) {

@@ -71,7 +71,7 @@ async fn delete(
     app: App,
     Interactive { request, caller, attempt }: Interactive<delete_device::v3::Request>,
 ) -> Result<delete_device::v3::Response> {
-    let passed = prove::password(&app, &caller, &attempt).await?;
+    let passed = prove::password(&app, &attempt).await?;
     app.accounts.delete_devices(caller.user, vec![request.device_id]).await?;
     app.uia.finish(passed).await;
     Ok(delete_device::v3::Response::new())
@@ -82,7 +82,7 @@ async fn delete_several(
     app: App,
     Interactive { request, caller, attempt }: Interactive<delete_devices::v3::Request>,
 ) -> Result<delete_devices::v3::Response> {
-    let passed = prove::password(&app, &caller, &attempt).await?;
+    let passed = prove::password(&app, &attempt).await?;
     app.accounts.delete_devices(caller.user, request.devices).await?;
     app.uia.finish(passed).await;
     Ok(delete_devices::v3::Response::new())

@@ -33,11 +33,11 @@ struct NewVisibility {
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        route(is_listed).limited(Family::Lookup),
-        route(list),
-        route(page).limited(Family::Lookup),
-        route(search),
-        route(summary).limited(Family::Lookup).also(EARLIER_SUMMARY),
+        route(is_listed).limited(Family::Directory),
+        route(list).limited(Family::Aliases),
+        route(page).limited(Family::Directory),
+        route(search).limited(Family::Directory),
+        route(summary).limited(Family::Directory).also(EARLIER_SUMMARY),
     ]
 }
 

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use crate::app::App;
 use crate::error::Result;
 use crate::extract::{At, CallerExt, Ruma};
+use crate::rate_limit::Family;
 use crate::reply::Json;
 use crate::route::{Route, route};
 
@@ -16,7 +17,7 @@ const MAX_BODY: usize = 64 * 1024;
 type CreateFilter = At<create_filter::v3::Request, (OwnedUserId,), Box<RawValue>>;
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![route(create).needs_body().body_limit(MAX_BODY), route(get)]
+    vec![route(create).needs_body().body_limit(MAX_BODY).limited(Family::Filters), route(get)]
 }
 
 /// `POST /_matrix/client/v3/user/{userId}/filter`

@@ -1,5 +1,6 @@
 //! Room membership.
 
+use hearth_services::accounts::Caller;
 use hearth_services::rooms::Removal;
 use ruma::api::client::knock::knock_room;
 use ruma::api::client::membership::invite_user::v3::InvitationRecipient;
@@ -7,25 +8,26 @@ use ruma::api::client::membership::{
     ban_user, forget_room, invite_user, join_room_by_id, join_room_by_id_or_alias, kick_user, leave_room,
     unban_user,
 };
+use ruma::{OwnedRoomId, RoomId};
 
 use super::create_room::author;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::extract::Ruma;
-use crate::rate_limit::Family;
+use crate::rate_limit::{Family, Key};
 use crate::route::{Route, route};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        route(invite).limited(Family::Invite).shows_activity(),
-        route(join).limited(Family::Join).shows_activity(),
-        route(join_by_id_or_alias).limited(Family::Join).shows_activity(),
-        route(knock).limited(Family::Join).shows_activity(),
+        route(invite).limited(Family::InvitesPerIssuer).shows_activity(),
+        route(join).limited(Family::JoinsPerUser).shows_activity(),
+        route(join_by_id_or_alias).limited(Family::JoinsPerUser).shows_activity(),
+        route(knock).limited(Family::Knocks).shows_activity(),
         route(leave),
         route(forget),
-        route(kick),
-        route(ban),
-        route(unban),
+        route(kick).limited(Family::Moderation),
+        route(ban).limited(Family::Moderation),
+        route(unban).limited(Family::Moderation),
     ]
 }
 
@@ -38,7 +40,11 @@ async fn invite(
         return Err(Error::forbidden("This server cannot invite by e-mail address or telephone number."));
     };
     let reason = invited.reason.as_deref();
+    let to_room = app.limits.vacancy(Family::InvitesPerRoom, Key::Named(request.room_id.to_string()))?;
+    let to_user = app.limits.vacancy(Family::InvitesPerUser, Key::Named(invited.user_id.to_string()))?;
     app.rooms.invite(&author(&caller), &request.room_id, &invited.user_id, reason).await?;
+    to_room.take();
+    to_user.take();
     Ok(invite_user::v3::Response {})
 }
 
@@ -47,7 +53,7 @@ async fn join(
     app: App,
     Ruma { request, caller }: Ruma<join_room_by_id::v3::Request>,
 ) -> Result<join_room_by_id::v3::Response> {
-    let room_id = app.rooms.join(&author(&caller), &request.room_id, request.reason.as_deref()).await?;
+    let room_id = join_room(&app, &caller, &request.room_id, request.reason.as_deref()).await?;
     Ok(join_room_by_id::v3::Response { room_id })
 }
 
@@ -57,8 +63,15 @@ async fn join_by_id_or_alias(
     Ruma { request, caller }: Ruma<join_room_by_id_or_alias::v3::Request>,
 ) -> Result<join_room_by_id_or_alias::v3::Response> {
     let room = app.rooms.resolve(&request.room_id_or_alias).await?;
-    let room_id = app.rooms.join(&author(&caller), &room, request.reason.as_deref()).await?;
+    let room_id = join_room(&app, &caller, &room, request.reason.as_deref()).await?;
     Ok(join_room_by_id_or_alias::v3::Response { room_id })
+}
+
+async fn join_room(app: &App, caller: &Caller, room: &RoomId, reason: Option<&str>) -> Result<OwnedRoomId> {
+    let vacancy = app.limits.vacancy(Family::JoinsPerRoom, Key::Named(room.to_string()))?;
+    let room_id = app.rooms.join(&author(caller), room, reason).await?;
+    vacancy.take();
+    Ok(room_id)
 }
 
 /// `POST /_matrix/client/v3/knock/{roomIdOrAlias}`

@@ -22,7 +22,7 @@ async fn change(
 ) -> Result<change_password::v3::Response> {
     // Without a token one would prove by mail who one is, and this server knows no addresses.
     let caller = caller.ok_or_else(Error::missing_token)?;
-    let passed = prove::password(&app, &caller, &attempt).await?;
+    let passed = prove::password(&app, &attempt).await?;
     app.accounts.change_password(&caller, request.new_password, request.logout_devices).await?;
     app.uia.finish(passed).await;
     Ok(change_password::v3::Response::new())

@@ -17,8 +17,8 @@ const MAX_BODY: usize = 16 * 1024;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        route(create).body_limit(MAX_BODY).limited(Family::Ephemeral).shows_activity(),
-        route(set_markers).body_limit(MAX_BODY).limited(Family::Ephemeral).shows_activity(),
+        route(create).body_limit(MAX_BODY).limited(Family::Receipts).shows_activity(),
+        route(set_markers).body_limit(MAX_BODY).limited(Family::Receipts).shows_activity(),
     ]
 }
 

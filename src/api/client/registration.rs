@@ -22,9 +22,9 @@ const MAX_BODY: usize = 16 * 1024;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        interactive(register).limited(Family::Register).body_limit(MAX_BODY),
-        route(available).limited(Family::Lookup),
-        route(token_validity).limited(Family::Lookup),
+        interactive(register).limited(Family::Registration).body_limit(MAX_BODY),
+        route(available).limited(Family::RegistrationLookup),
+        route(token_validity).limited(Family::RegistrationLookup),
     ]
 }
 

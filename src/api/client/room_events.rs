@@ -13,11 +13,17 @@ use ruma::api::error::ErrorKind;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::extract::{CallerExt, Ruma};
+use crate::rate_limit::Family;
 use crate::reply::Json;
 use crate::route::{Route, route};
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![route(messages), route(context), route(event), route(event_at)]
+    vec![
+        route(messages).limited(Family::History),
+        route(context).limited(Family::History),
+        route(event),
+        route(event_at).limited(Family::History),
+    ]
 }
 
 /// `GET /_matrix/client/v3/rooms/{roomId}/messages`

@@ -10,15 +10,16 @@ use serde_json::json;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::extract::{CallerExt, Ruma};
+use crate::rate_limit::Family;
 use crate::reply::Json;
 use crate::route::{Route, route};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        route(state),
+        route(state).limited(Family::History),
         route(state_event).last_argument_optional(),
-        route(members),
-        route(members_now),
+        route(members).limited(Family::History),
+        route(members_now).limited(Family::History),
         route(rooms),
     ]
 }

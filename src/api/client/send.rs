@@ -14,7 +14,7 @@ use super::create_room::author;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::extract::{At, Ruma};
-use crate::rate_limit::Family;
+use crate::rate_limit::{Family, Key};
 use crate::route::{Route, route};
 
 /// An event of the largest size, with the white space and escapes of a wasteful client.
@@ -22,6 +22,9 @@ const MAX_BODY: usize = 256 * 1024;
 
 /// Asks for the event to be sent later. A server that ignored it would send the event at once.
 const DELAY: &str = "org.matrix.msc4140.delay";
+
+/// The type of the events by which somebody can also be invited.
+const MEMBER: &str = "m.room.member";
 
 type Send = At<send_message_event::v3::Request, (OwnedRoomId, String, String), Box<RawValue>>;
 type SetState = At<send_state_event::v3::Request, StatePath, Box<RawValue>>;
@@ -38,7 +41,7 @@ pub(super) fn routes() -> Vec<Route> {
             .body_limit(MAX_BODY)
             .limited(Family::Message)
             .shows_activity(),
-        route(redact).limited(Family::Message).shows_activity(),
+        route(redact).shows_activity(),
     ]
 }
 
@@ -62,6 +65,9 @@ async fn set_state(
 ) -> Result<send_state_event::v3::Response> {
     refuse_delay(&request.query)?;
     let StatePath(room_id, event_type, state_key) = request.path;
+    if event_type == MEMBER && is_invite(request.body.get()) {
+        app.limits.take(Family::InvitesPerIssuer, Key::User(caller.user))?;
+    }
     let state =
         NewState { event_type: event_type.into(), state_key: &state_key, content: request.body.get() };
     let event_id = app.rooms.set_state(&author(&caller), &room_id, state).await?;
@@ -73,6 +79,8 @@ async fn redact(
     app: App,
     Ruma { request, caller }: Ruma<redact_event::v3::Request>,
 ) -> Result<redact_event::v3::Response> {
+    let family = if caller.admin { Family::AdminRedaction } else { Family::Message };
+    app.limits.take(family, Key::User(caller.user))?;
     let scope = format!("redact {} {}", request.room_id, request.event_id);
     let transaction = transaction(&caller, scope, request.txn_id.to_string());
     let reason = request.reason.as_deref();
@@ -83,6 +91,15 @@ async fn redact(
 
 fn transaction(caller: &Caller, scope: String, txn_id: String) -> Transaction {
     Transaction { device_id: caller.device_id.to_string(), scope, txn_id }
+}
+
+/// Whether a membership is an invite; what is none of a membership the rooms refuse.
+fn is_invite(content: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Membership {
+        membership: String,
+    }
+    serde_json::from_str::<Membership>(content).is_ok_and(|content| content.membership == "invite")
 }
 
 fn refuse_delay(query: &str) -> Result<()> {

@@ -1,6 +1,8 @@
 //! Login, logout, and who am I.
 
-use hearth_services::accounts::{NewDevice, OpenedSession};
+use std::net::IpAddr;
+
+use hearth_services::accounts::{Credentials, NewDevice, OpenedSession};
 use ruma::OwnedDeviceId;
 use ruma::api::client::account::whoami;
 use ruma::api::client::session::{
@@ -16,7 +18,7 @@ use super::prove;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::extract::{At, Interactive, Ruma};
-use crate::rate_limit::Family;
+use crate::rate_limit::{Family, Key};
 use crate::route::{Route, interactive, route};
 
 /// A name, a password and a device.
@@ -51,7 +53,7 @@ type Login = At<login::v3::Request, [(); 0], LoginBody>;
 pub(super) fn routes() -> Vec<Route> {
     vec![
         route(flows),
-        route(log_in).limited(Family::Login).body_limit(MAX_BODY),
+        route(log_in).limited(Family::LoginPerAddress).body_limit(MAX_BODY),
         interactive(login_token).body_limit(MAX_BODY),
         route(refresh).limited(Family::Refresh).body_limit(MAX_BODY),
         route(log_out),
@@ -70,9 +72,9 @@ async fn flows(
 }
 
 /// `POST /_matrix/client/v3/login`
-async fn log_in(app: App, Ruma { request, .. }: Ruma<Login>) -> Result<login::v3::Response> {
+async fn log_in(app: App, Ruma { request, caller }: Ruma<Login>) -> Result<login::v3::Response> {
     let session = match &*request.body.r#type {
-        PASSWORD => log_in_by_password(&app, request.body).await?,
+        PASSWORD => log_in_by_password(&app, request.body, caller.address).await?,
         TOKEN => {
             let mut body = request.body;
             let token = body.token.take().ok_or_else(|| missing("The body has no \"token\"."))?;
@@ -97,7 +99,11 @@ async fn log_in(app: App, Ruma { request, .. }: Ruma<Login>) -> Result<login::v3
     })
 }
 
-async fn log_in_by_password(app: &App, mut body: LoginBody) -> Result<OpenedSession> {
+async fn log_in_by_password(
+    app: &App,
+    mut body: LoginBody,
+    address: Option<IpAddr>,
+) -> Result<OpenedSession> {
     let password = body.password.take().ok_or_else(|| missing("The body has no \"password\"."))?;
     // Whoever is named by something else than a user name is nobody here, and takes as long to be refused.
     let name = match body.identifier.take() {
@@ -107,8 +113,12 @@ async fn log_in_by_password(app: &App, mut body: LoginBody) -> Result<OpenedSess
         Some(_) => None,
         None => Some(body.user.take().ok_or_else(|| missing("The body has no \"identifier\"."))?),
     };
-    app.limits.check_account(name.as_deref().unwrap_or_default())?;
-    Ok(app.accounts.log_in(name.as_deref(), password, body.device()).await?)
+    let account = Key::Named(name.as_deref().unwrap_or_default().to_ascii_lowercase());
+    let vacancy = app.limits.vacancy(Family::LoginPerAccount, account)?;
+    let credentials = Credentials { name, password, address };
+    let session = app.accounts.log_in(credentials, body.device()).await?;
+    vacancy.take();
+    Ok(session)
 }
 
 impl LoginBody {
@@ -130,7 +140,7 @@ async fn login_token(
     app: App,
     Interactive { caller, attempt, .. }: Interactive<get_login_token::v1::Request>,
 ) -> Result<get_login_token::v1::Response> {
-    let passed = prove::password(&app, &caller, &attempt).await?;
+    let passed = prove::password(&app, &attempt).await?;
     let (login_token, expires_in) = app.accounts.new_login_token(caller.user).await?;
     app.uia.finish(passed).await;
     Ok(get_login_token::v1::Response { expires_in, login_token })

@@ -17,6 +17,7 @@ use super::presence::Stated;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::extract::Ruma;
+use crate::rate_limit::{Family, Key};
 use crate::reply::Json;
 use crate::route::{Route, route};
 
@@ -47,6 +48,9 @@ pub(super) fn routes() -> Vec<Route> {
 async fn sync(app: App, Ruma { request, caller }: Ruma<SyncRequest>) -> Result<Json> {
     let since = request.since.as_deref().map(str::parse::<SyncToken>).transpose();
     let since = since.map_err(|error| Error::bad_request(ErrorKind::InvalidParam, format!("{error}.")))?;
+    if since.is_none() {
+        app.limits.take(Family::FirstSync, Key::User(caller.user))?;
+    }
     let filter = match &request.filter {
         Some(filter) => app.sync.filter(caller.user, filter).await?,
         None => v2::no_filter(),

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::app::App;
 use crate::error::Result;
 use crate::extract::{At, CallerExt, Ruma};
+use crate::rate_limit::Family;
 use crate::reply::Json;
 use crate::route::{Route, route};
 
@@ -16,7 +17,11 @@ const MAX_BODY: usize = 16 * 1024;
 type CreateTag = At<create_tag::v3::Request, (OwnedUserId, OwnedRoomId, String), Map<String, Value>>;
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![route(get), route(create).body_limit(MAX_BODY), route(delete)]
+    vec![
+        route(get),
+        route(create).body_limit(MAX_BODY).limited(Family::AccountData),
+        route(delete).limited(Family::AccountData),
+    ]
 }
 
 /// `GET /_matrix/client/v3/user/{userId}/rooms/{roomId}/tags`

@@ -68,7 +68,10 @@ impl IncomingRequest for SubmitPage {
 }
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![route(show), route(submit).limited(Family::Lookup).any_body().body_limit(MAX_BODY)]
+    vec![
+        route(show).limited(Family::RegistrationLookup),
+        route(submit).limited(Family::RegistrationLookup).any_body().body_limit(MAX_BODY),
+    ]
 }
 
 /// `GET /_matrix/client/v3/auth/{authType}/fallback/web`
@@ -84,9 +87,6 @@ async fn show(app: App, Ruma { request, .. }: Ruma<ShowPage>) -> Result<Page> {
 async fn submit(app: App, Ruma { request, .. }: Ruma<SubmitPage>) -> Result<Page> {
     let stage = stage(&request.auth_type)?;
     let Form { session, token, user, password } = request.form;
-    if stage == Stage::Password {
-        app.limits.check_account(&user)?;
-    }
     let input = [("token", token), ("user", user), ("password", password)];
     let input = input.into_iter().map(|(key, value)| (key.to_owned(), json!(value))).collect();
     match app.uia.pass_by_page(&session, stage, input).await? {

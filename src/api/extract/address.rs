@@ -3,18 +3,26 @@
 use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderMap;
+use http::request::Parts;
 use ipnet::IpNet;
+
+use crate::app::App;
 
 /// The other end of a request's connection; none where that is a Unix socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(pub Option<IpAddr>);
+
+/// The address that a request comes from, as far as it is known.
+pub(super) fn of(app: &App, parts: &Parts) -> Option<IpAddr> {
+    client(parts.extensions.get::<Peer>().copied(), &parts.headers, &app.settings.trusted_proxies)
+}
 
 /// The address of the client: of the peer, or of whom trusted proxies forward for.
 ///
 /// `X-Forwarded-For` is read from the right: each proxy appends whom it heard, so the first address that is
 /// no proxy of ours is the last that somebody we trust has seen. What stands left of it anybody may have
 /// written. Who connects by a Unix socket is trusted.
-pub(super) fn client(peer: Option<Peer>, headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
+fn client(peer: Option<Peer>, headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
     let Peer(peer) = peer?;
     let is_trusted =
         |address: IpAddr| trusted.iter().any(|network| network.contains(&address.to_canonical()));

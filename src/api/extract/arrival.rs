@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 use ruma::api::error::ErrorKind;
 
-use super::address::{self, Peer};
+use super::address;
 use super::identity::{Identify, Who};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -37,9 +37,8 @@ impl Arrival {
         request: Request,
     ) -> Result<(Self, A::Caller)> {
         let (mut parts, body) = request.into_parts();
-        let peer = parts.extensions.get::<Peer>().copied();
-        let client = address::client(peer, &parts.headers, &app.settings.trusted_proxies);
-        app.limits.check_address(policy.family, client)?;
+        let address = address::of(app, &parts);
+        app.limits.check_address(policy.family, address)?;
         if policy.fresh {
             if !app.log.is_current() {
                 return Err(Error::out_of_touch());
@@ -47,10 +46,10 @@ impl Arrival {
             app.log.catch_up().await?;
         }
         let caller = A::identify(app, &parts).await?;
-        app.limits.check_user(policy.family, caller.user())?;
+        app.limits.check_user(policy.family, caller.user(), address)?;
         if let Some(caller) = caller.account() {
             let user_agent = parts.headers.get(http::header::USER_AGENT).and_then(|name| name.to_str().ok());
-            app.accounts.note_use(caller, client, user_agent);
+            app.accounts.note_use(caller, address, user_agent);
             if policy.activity {
                 app.presences.act(caller);
             }

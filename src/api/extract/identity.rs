@@ -1,6 +1,7 @@
 //! Who makes a request, by the endpoint's kind of authentication.
 
 use std::future::Future;
+use std::net::IpAddr;
 
 use axum::extract::Query;
 use hearth_core::id::UserNid;
@@ -14,6 +15,7 @@ use ruma::api::auth_scheme::{
 };
 use serde::Deserialize;
 
+use super::address;
 use crate::app::App;
 use crate::error::{Error, Result};
 
@@ -35,6 +37,13 @@ pub(crate) trait Who {
     fn user(&self) -> Option<UserNid> {
         self.account().map(|caller| caller.user)
     }
+}
+
+/// Somebody without a session who is about to begin one: known by nothing but where they are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stranger {
+    /// Their address, as far as it is known.
+    pub(crate) address: Option<IpAddr>,
 }
 
 /// What a caller may do.
@@ -65,10 +74,10 @@ impl Identify for NoAccessToken {
 /// There are no application services yet. A token that comes along is one that the client forgot to leave
 /// out, and says nothing.
 impl Identify for AppserviceTokenOptional {
-    type Caller = ();
+    type Caller = Stranger;
 
-    async fn identify(_: &App, _: &Parts) -> Result<()> {
-        Ok(())
+    async fn identify(app: &App, parts: &Parts) -> Result<Stranger> {
+        Ok(Stranger { address: address::of(app, parts) })
     }
 }
 
@@ -93,6 +102,12 @@ impl Identify for AccessTokenOptional {
 }
 
 impl Who for () {
+    fn account(&self) -> Option<&Caller> {
+        None
+    }
+}
+
+impl Who for Stranger {
     fn account(&self) -> Option<&Caller> {
         None
     }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use hearth_core::grammar::GrammarError;
 use hearth_store::StoreError;
 
@@ -33,6 +35,9 @@ pub enum AccountError {
     /// The access token expired; it can be refreshed.
     #[error("the access token expired")]
     TokenExpired,
+    /// There were too many wrong passwords lately: none is looked at for so long.
+    #[error("too many wrong passwords")]
+    TooManyGuesses(Duration),
     /// The account is in use no more.
     #[error("the account was deactivated")]
     Deactivated,

@@ -135,14 +135,6 @@ impl Stage {
 }
 
 impl Attempt {
-    /// Whether it brings a password to be checked.
-    #[must_use]
-    pub fn tries_password(&self) -> bool {
-        self.auth
-            .as_ref()
-            .is_some_and(|auth| auth.get("type").and_then(Value::as_str) == Some(Stage::Password.name()))
-    }
-
     /// The body of the request, less `auth`: of this request, or of the first one where this has none.
     #[must_use]
     pub fn body(&self) -> JsonObject {

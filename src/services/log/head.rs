@@ -67,6 +67,11 @@ impl Replicas {
         self.incarnation
     }
 
+    /// How many processes serve, as far as is known.
+    pub(super) fn live(&self) -> u32 {
+        u32::try_from(self.live.load(Ordering::Acquire)).unwrap_or(1).max(1)
+    }
+
     /// Whether no other process serves. One that could not say that it lives cannot know.
     pub(super) fn alone(&self) -> bool {
         self.live.load(Ordering::Acquire) <= 1 && self.may_write()
