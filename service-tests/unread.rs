@@ -35,6 +35,7 @@ const STEPS: usize = 90;
 async fn unread_counts_over_a_real_database() {
     let world = World::new().await;
     counts_are_those_of_a_model_that_counts_one_by_one(&world).await;
+    events_of_one_commit_are_counted_one_after_the_other(&world).await;
     counting_is_one_statement_however_many_rooms_there_are(&world).await;
     counting_reads_a_handful_of_rows_after_a_long_history(&world).await;
     world.end().await;
@@ -287,6 +288,32 @@ async fn read(stage: &Stage<'_>, model: &mut Model, random: &mut StdRng) -> Stri
     stage.receipts.read(reader, &stage.room, kind, (&event.id, named)).await.unwrap();
     model.read(&event.id, thread.clone());
     format!("{kind:?} receipt for {} in {thread:?}", event.id)
+}
+
+async fn events_of_one_commit_are_counted_one_after_the_other(world: &World) {
+    let stage = Stage::new(world, STORIES).await;
+    let text = json!({"msgtype": "m.text", "body": "t"});
+    let threads =
+        [stage.send(CREATOR, "m.room.message", &text).await, stage.send(2, "m.room.message", &text).await];
+    let sending = (0..60).map(|number| {
+        let mut content = text.clone();
+        if let Some(thread) = threads.get(number % 3) {
+            content["m.relates_to"] = json!({"rel_type": "m.thread", "event_id": thread});
+        }
+        let stage = &stage;
+        async move { stage.send(CREATOR, "m.room.message", &content).await }
+    });
+    futures_util::future::join_all(sending).await;
+    let count = |notifications| Count { notifications, highlights: 0 };
+    let expected = Unread {
+        main: count(22),
+        threads: threads.iter().map(|thread| (thread.to_string(), count(20))).collect(),
+        ..Unread::default()
+    };
+    let token = world.sync(&stage.people[2], since(None)).await;
+    for (kind, told) in stage.told(&token, &[]).await {
+        assert_eq!(told.as_ref(), Some(&expected), "{kind}");
+    }
 }
 
 /// A user in so many rooms, with something unread in each.
