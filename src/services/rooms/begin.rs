@@ -22,6 +22,13 @@ pub(super) struct Begun {
     built: Vec<Built>,
 }
 
+/// The first events of a room that has no integer yet.
+struct Foundation {
+    id: OwnedRoomId,
+    view: View,
+    built: Vec<Built>,
+}
+
 impl Rooms {
     /// Builds the first events of a room. Without an id the room is named by its create event.
     pub(super) async fn begin(
@@ -30,8 +37,25 @@ impl Rooms {
         id: Option<OwnedRoomId>,
         addition: &Addition,
     ) -> Result<Begun, RoomError> {
-        let mut view = View::empty();
-        let mut id = id;
+        // What is refused leaves no trace, not even names that got integers.
+        self.build_first(version, id.clone(), addition, View::trial()).await?;
+        let Foundation { id, view, mut built } =
+            self.build_first(version, id, addition, View::empty()).await?;
+        let nid = self.reader.store.intern_room(&id, version).await?;
+        for next in &mut built {
+            next.event.room = nid;
+        }
+        Ok(Begun { room: Room { nid, id, version }, view, built })
+    }
+
+    /// Builds the first events on a view of nothing.
+    async fn build_first(
+        &self,
+        version: &'static RoomVersion,
+        mut id: Option<OwnedRoomId>,
+        addition: &Addition,
+        mut view: View,
+    ) -> Result<Foundation, RoomError> {
         let mut built: Vec<Built> = Vec::with_capacity(addition.drafts.len());
         for draft in &addition.drafts {
             let place = Place { room: UNNUMBERED, id: id.as_ref(), version };
@@ -41,12 +65,7 @@ impl Rooms {
             built.push(next);
         }
         let id = id.ok_or(RoomError::UnknownRoom)?;
-        // Only now, when nothing was refused: what is refused leaves no trace.
-        let nid = self.reader.store.intern_room(&id, version).await?;
-        for next in &mut built {
-            next.event.room = nid;
-        }
-        Ok(Begun { room: Room { nid, id, version }, view, built })
+        Ok(Foundation { id, view, built })
     }
 }
 

@@ -135,6 +135,9 @@ impl Rooms {
             weight,
         };
         let mut nodes = Vec::new();
+        if view.is_trial() {
+            return Ok(Built { event, nodes: Vec::new() });
+        }
         if let Some(state_key) = event.pdu.state_key() {
             let key = self.reader.interned.state_key(&event.pdu.event_type().to_string(), state_key).await?;
             event.state_key = Some(key);

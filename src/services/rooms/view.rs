@@ -43,6 +43,8 @@ pub(super) struct View {
     known: HashMap<StateKeyNid, Option<Arc<StoredEvent>>>,
     /// What the room's create, power levels and join rules events say.
     rules: Option<Arc<RoomRules>>,
+    /// The whole state of a room that is only tried.
+    tried: Option<HashMap<(StateEventType, String), Arc<StoredEvent>>>,
 }
 
 impl View {
@@ -50,6 +52,16 @@ impl View {
     pub(super) fn empty() -> Self {
         let state = StateChange { root: Root::EMPTY, joined: 0, invited: 0 };
         Self::new(Position::ZERO, state, Vec::new())
+    }
+
+    /// A room of which nothing exists, to see whether its events are allowed: nothing gets a row by that.
+    pub(super) fn trial() -> Self {
+        Self { tried: Some(HashMap::new()), ..Self::empty() }
+    }
+
+    /// Whether the room is only tried.
+    pub(super) const fn is_trial(&self) -> bool {
+        self.tried.is_some()
     }
 
     /// A room as it is committed.
@@ -74,6 +86,7 @@ impl View {
             pending: HashMap::new(),
             known: HashMap::new(),
             rules: None,
+            tried: None,
         }
     }
 
@@ -84,6 +97,9 @@ impl View {
         event_type: &StateEventType,
         state_key: &str,
     ) -> Result<Option<Arc<StoredEvent>>, StoreError> {
+        if let Some(tried) = &self.tried {
+            return Ok(tried.get(&(event_type.clone(), state_key.to_owned())).cloned());
+        }
         let found = reader.interned.known_state_key(&event_type.to_string(), state_key).await?;
         let Some(key) = found else { return Ok(None) };
         if let Some(known) = self.known.get(&key) {
@@ -140,10 +156,16 @@ impl View {
         if let Some(state) = event.state {
             self.state = state;
         }
+        if bears_on_rules(event) {
+            self.rules = None;
+        }
+        if let Some(tried) = &mut self.tried
+            && let Some(key) = event.pdu.state_key()
+        {
+            let event_type = StateEventType::from(event.pdu.event_type().to_string());
+            tried.insert((event_type, key.to_owned()), Arc::clone(&stored));
+        }
         if let Some(key) = event.state_key {
-            if bears_on_rules(event) {
-                self.rules = None;
-            }
             self.pending.insert(event.nid, Arc::clone(&stored));
             self.known.insert(key, Some(stored));
         }
