@@ -5,6 +5,7 @@
 //! of the three is told apart.
 
 mod arguments;
+mod client;
 mod connection;
 mod counters;
 mod cpu;
@@ -13,6 +14,7 @@ mod filler;
 mod rig;
 
 pub use self::arguments::Arguments;
+pub use self::client::{Client, ROUTE, holds};
 pub use self::connection::{Connection, Reply, Request};
 pub use self::counters::Counters;
 pub use self::cpu::{Cpu, Usage, resident_bytes};

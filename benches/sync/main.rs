@@ -7,14 +7,12 @@
 //! - one new event in one of many rooms, of few or many members: what does a sync that brings it cost?
 //! - what does a first sync of many rooms cost?
 
-mod client;
 mod one_event;
 mod waking;
 
-use hearth_bench::{Arguments, Filler, Person, Result, Rig, Server, Table, machine};
+use hearth_bench::{Arguments, Client, Filler, Person, ROUTE, Result, Rig, Server, Table, machine};
 use ruma::OwnedRoomId;
 
-use self::client::Client;
 use self::one_event::Case;
 
 const ARGUMENTS: [(&str, &str); 7] = [
@@ -142,7 +140,7 @@ async fn first_syncs(server: &Server, world: &World) -> Result<()> {
                 rooms.to_string(),
                 kind.to_owned(),
                 format!("{:.1}", took.as_secs_f64() * 1000.0),
-                format!("{:.0}", counters.sum("hearth_db_statements_total", client::ROUTE)),
+                format!("{:.0}", counters.sum("hearth_db_statements_total", ROUTE)),
                 format!("{:.0}", used.server.as_secs_f64() * 1000.0),
                 format!("{:.0}", used.postgres.as_secs_f64() * 1000.0),
                 format!("{}", bytes / 1024),

@@ -1,9 +1,7 @@
 //! A sync that brings one new event.
 
-use hearth_bench::{Figures, Person, Result, Server, Table};
+use hearth_bench::{Client, Figures, Person, ROUTE, Result, Server, Table, holds};
 use ruma::OwnedRoomId;
-
-use crate::client::{self, Client, holds};
 
 /// Before anything is counted, so that everything is in memory.
 const WARM_UP: usize = 3;
@@ -71,8 +69,7 @@ async fn row(
         let spent = server.cpu.usage()? - usage;
         used.server += spent.server;
         used.postgres += spent.postgres;
-        statements +=
-            (&server.counters().await? - &counters).sum("hearth_db_statements_total", client::ROUTE);
+        statements += (&server.counters().await? - &counters).sum("hearth_db_statements_total", ROUTE);
         bytes = body.len();
         if !holds(&body, &event) {
             return Err("a sync did not bring the event".into());

@@ -2,11 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use hearth_bench::{Figures, Person, Result, Server, Table, Usage, resident_bytes};
+use hearth_bench::{Client, Figures, Person, ROUTE, Result, Server, Table, Usage, holds, resident_bytes};
 use ruma::RoomId;
 use tokio::task::JoinSet;
-
-use crate::client::{self, Client, holds};
 
 /// Longer than any round.
 const TIMEOUT: u32 = 120_000;
@@ -85,7 +83,7 @@ async fn round(
     add(&mut rounds.waking, after - asked);
     add(&mut rounds.whole, after - before);
     let counters = &server.counters().await? - &counters;
-    rounds.statements += counters.sum("hearth_db_statements_total", client::ROUTE);
+    rounds.statements += counters.sum("hearth_db_statements_total", ROUTE);
     Ok(clients)
 }
 

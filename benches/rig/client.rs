@@ -2,29 +2,42 @@
 
 use std::time::{Duration, Instant};
 
-use hearth_bench::{Connection, Person, Reply, Request, Result, Server};
-use ruma::RoomId;
+use ruma::{OwnedUserId, RoomId};
 
-/// How the server's metrics call it.
-pub(crate) const ROUTE: &str = "/sync";
+use crate::{Connection, Person, Reply, Request, Result, Server};
+
+/// How the server's metrics call a sync.
+pub const ROUTE: &str = "/sync";
 
 /// Somebody with a connection, and how far they have come.
-pub(crate) struct Client {
+#[derive(Debug)]
+pub struct Client {
     connection: Connection,
     token: String,
+    user: OwnedUserId,
+    /// What the client says of their presence.
+    presence: &'static str,
     since: Option<String>,
     sent: u64,
 }
 
 impl Client {
-    pub(crate) async fn open(server: &Server, person: &Person) -> Result<Self> {
+    /// Connects. Nobody hears of this client's presence.
+    pub async fn open(server: &Server, person: &Person) -> Result<Self> {
         let connection = Connection::open(&server.address).await?;
-        Ok(Self { connection, token: person.token.clone(), since: None, sent: 0 })
+        let (token, user) = (person.token.clone(), person.author.id.clone());
+        Ok(Self { connection, token, user, presence: "offline", since: None, sent: 0 })
+    }
+
+    /// The same client, online.
+    #[must_use]
+    pub fn online(self) -> Self {
+        Self { presence: "online", ..self }
     }
 
     /// Syncs on from the last time, and waits for at most so many milliseconds; how long it took, and how many
     /// bytes came.
-    pub(crate) async fn sync(&mut self, timeout: u32) -> Result<(Duration, usize)> {
+    pub async fn sync(&mut self, timeout: u32) -> Result<(Duration, usize)> {
         let begun = Instant::now();
         self.ask(timeout).await?;
         let body = self.receive().await?;
@@ -32,15 +45,16 @@ impl Client {
     }
 
     /// Asks for what is new.
-    pub(crate) async fn ask(&mut self, timeout: u32) -> Result<()> {
+    pub async fn ask(&mut self, timeout: u32) -> Result<()> {
         let since = self.since.as_ref().map_or(String::new(), |since| format!("&since={since}"));
-        let path = format!("/_matrix/client/v3/sync?timeout={timeout}{since}");
+        let presence = self.presence;
+        let path = format!("/_matrix/client/v3/sync?timeout={timeout}&set_presence={presence}{since}");
         let request = Request { method: "GET", path: &path, token: &self.token, body: "" };
         self.connection.send(&request).await
     }
 
     /// Waits for what is new.
-    pub(crate) async fn receive(&mut self) -> Result<Vec<u8>> {
+    pub async fn receive(&mut self) -> Result<Vec<u8>> {
         let Reply { status, body } = self.connection.receive().await?;
         if status != 200 {
             return Err(format!("a sync: {status} {}", String::from_utf8_lossy(&body)).into());
@@ -49,8 +63,16 @@ impl Client {
         Ok(body)
     }
 
+    /// Says what they are to be taken for.
+    pub async fn set_presence(&mut self, presence: &str) -> Result<()> {
+        let path = format!("/_matrix/client/v3/presence/{}/status", self.user);
+        let body = format!(r#"{{"presence":"{presence}"}}"#);
+        let request = Request { method: "PUT", path: &path, token: &self.token, body: &body };
+        self.connection.ask(&request).await.map(drop)
+    }
+
     /// Sends a message; the event's id.
-    pub(crate) async fn say(&mut self, room: &RoomId) -> Result<String> {
+    pub async fn say(&mut self, room: &RoomId) -> Result<String> {
         self.sent += 1;
         let path = format!("/_matrix/client/v3/rooms/{room}/send/m.room.message/{}", self.sent);
         let body = r#"{"msgtype":"m.text","body":"Something new."}"#;
@@ -61,7 +83,8 @@ impl Client {
 }
 
 /// Whether a body holds a text.
-pub(crate) fn holds(body: &[u8], text: &str) -> bool {
+#[must_use]
+pub fn holds(body: &[u8], text: &str) -> bool {
     body.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
