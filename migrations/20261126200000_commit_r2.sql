@@ -25,6 +25,7 @@ BEGIN
     PERFORM hearth_accounts_r1(p_head, p_dropped, p_rare);
     PERFORM hearth_presence_r1(p_head, p_dropped, p_rare);
     PERFORM hearth_unread_r1(p_head, p_dropped, p_rare);
+    PERFORM hearth_profiles_r1(p_head, p_dropped, p_rare);
 END
 $$;
 

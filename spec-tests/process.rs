@@ -7,6 +7,7 @@ mod disk;
 mod external_postgres;
 mod mutations;
 mod presence;
+mod profiles;
 mod proxy;
 mod replicas;
 mod start;
@@ -24,6 +25,7 @@ pub fn tests() -> Vec<Test> {
         external_postgres::tests(),
         mutations::tests(),
         presence::tests(),
+        profiles::tests(),
         proxy::tests(),
         replicas::tests(),
         start::tests(),

@@ -15,6 +15,8 @@ pub fn tests() -> Vec<Test> {
         a_change_of_name_reaches_all_rooms,
         a_change_of_name_leaves_rooms_that_one_left_alone,
         the_same_name_again_changes_nothing,
+        a_change_can_be_kept_from_rooms,
+        the_paths_that_profiles_had_before_still_work,
     ]
 }
 
@@ -118,9 +120,45 @@ async fn a_change_of_name_leaves_rooms_that_one_left_alone(hearth: Hearth) {
 async fn the_same_name_again_changes_nothing(hearth: Hearth) {
     let alice = hearth.user("alice").await;
     alice.call_myself("Alice").await.ok();
+    let rooms = [alice.create_room(json!({})).await, alice.create_room(json!({})).await];
+    let before = alice.history(&rooms[0], None, 100).await.len();
+    alice.call_myself("Alice").await.ok();
+    // Whatever the name before did to rooms, it did before the next one.
+    let since = alice.sync().await.next_batch().to_owned();
+    alice.call_myself("Alicia").await.ok();
+    for room in &rooms {
+        alice.sync_until(&since, |sync| !sync.timeline(room).is_empty()).await;
+        assert_eq!(alice.history(room, None, 100).await.len(), before + 1);
+    }
+}
+
+async fn a_change_can_be_kept_from_rooms(hearth: Hearth) {
+    let alice = hearth.user("alice").await;
     let room = alice.create_room(json!({})).await;
     let before = alice.history(&room, None, 100).await.len();
-    alice.call_myself("Alice").await.ok();
-    alice.say(&room, "a moment later").await;
+    let quietly = |key: &str| format!("{}?org.matrix.msc4069.propagate=false", alice.profile(key));
+    alice.put(&quietly("displayname"), &json!({"displayname": "Nobody"})).await.ok();
+    alice.delete(&quietly("displayname")).await.ok();
+    alice.put(&quietly("displayname"), &json!({"displayname": "Somebody"})).await.ok();
+    let wrong = format!("{}?org.matrix.msc4069.propagate=maybe", alice.profile("displayname"));
+    alice.put(&wrong, &json!({"displayname": "x"})).await.fails(400, "M_INVALID_PARAM");
+    let since = alice.sync().await.next_batch().to_owned();
+    // The next change that rooms are to show shows all there is.
+    alice.put(&alice.profile("avatar_url"), &json!({"avatar_url": "mxc://hearth.test/cat"})).await.ok();
+    let told = alice.sync_until(&since, |sync| !sync.timeline(&room).is_empty()).await;
+    let content = &told.timeline(&room)[0]["content"];
+    assert_eq!(
+        (&content["displayname"], &content["avatar_url"]),
+        (&json!("Somebody"), &json!("mxc://hearth.test/cat"))
+    );
     assert_eq!(alice.history(&room, None, 100).await.len(), before + 1);
+}
+
+async fn the_paths_that_profiles_had_before_still_work(hearth: Hearth) {
+    let alice = hearth.user("alice").await;
+    let path = format!("/_matrix/client/unstable/uk.tcpip.msc4133/profile/{}/org.example.x", alice.id);
+    alice.call("PUT", &path).json(&json!({"org.example.x": 1})).await.ok();
+    assert_eq!(alice.get(&path).await.ok(), json!({"org.example.x": 1}));
+    alice.delete(&path).await.ok();
+    alice.get(&path).await.fails(404, "M_NOT_FOUND");
 }

@@ -9,10 +9,12 @@ use std::env;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng};
+use serde_json::json;
 
 use self::examples::Scene;
 use self::snapshot::Inside;
 use crate::harness::endpoints;
+use crate::harness::hearth::fresh;
 use crate::harness::raw::{RawReply, RawRequest};
 use crate::harness::server::Settings;
 use crate::harness::{Hearth, Test, tests};
@@ -24,7 +26,10 @@ const DEFAULT_SEED: usize = 19;
 
 /// The tests of this module.
 pub fn tests() -> Vec<Test> {
-    tests![own_server: a_mutated_request_breaks_nothing_and_a_refused_one_changes_nothing]
+    tests![own_server:
+        a_mutated_request_breaks_nothing_and_a_refused_one_changes_nothing,
+        a_room_that_is_refused_leaves_nothing_behind,
+    ]
 }
 
 fn number(variable: &str, default: usize) -> usize {
@@ -63,6 +68,25 @@ async fn a_mutated_request_breaks_nothing_and_a_refused_one_changes_nothing(hear
     println!("mutations: {refused} of {count} requests were refused without effect, {taken} were taken");
     assert!(refused > count / 2, "most mutations make a request bad");
     assert_eq!(server.errors(), Vec::<String>::new());
+    server.stop().await;
+}
+
+async fn a_room_that_is_refused_leaves_nothing_behind(hearth: Hearth) {
+    let (server, hearth) = hearth.start(Settings::new()).await;
+    let mut inside = Inside::look(server.settings().database_url()).await;
+    let alice = hearth.user("alice").await;
+    let state = |kind: &str, key: &str| json!({"type": kind, "state_key": key, "content": {}});
+    for version in ["1", "11", "12"] {
+        let before = inside.settled().await;
+        // A type and a key that were never seen, and then what the rules refuse.
+        let room = json!({
+            "room_version": version,
+            "initial_state": [state(&fresh("org.example"), &fresh("key")), state("m.room.create", "")],
+        });
+        alice.post("/createRoom", &room).await.fails(400, "M_INVALID_ROOM_STATE");
+        let grown = snapshot::grown(&before, &inside.now().await);
+        assert!(grown.is_empty(), "version {version} has left {grown:?}");
+    }
     server.stop().await;
 }
 

@@ -32,6 +32,8 @@ pub(super) async fn compose(
     let profiles = Profiles::new(store(), log.clone(), interned.clone(), config.server_name.clone());
     let reader = RoomReader::new(store(), interned.clone(), log);
     let rooms = Rooms::new(reader, log.clone(), Arc::new(key), profiles.clone());
+    let stop = foundation.stages.stopping.clone();
+    foundation.supervisor.run("profiles", stop.clone(), rooms.clone().spread_profiles(stop));
     let account_data = AccountData::new(store(), log.clone(), interned.clone());
     accounts.set_patience(limits::patience(config));
     let filters = Filters::new(store());

@@ -172,6 +172,7 @@ impl Accounts {
         // Clients show it in the place of the whole id; it is the user's to change.
         let name = serde_json::Value::from(new.user_id.localpart());
         entries.push(Entry::Change(Change::SetProfileField {
+            spread: false,
             user,
             key: ProfileFieldName::DisplayName.to_string(),
             value: Some(name.to_string()),

@@ -65,6 +65,22 @@ pub enum ProfileError {
 /// The fields of a profile.
 pub type Profile = BTreeMap<String, Value>;
 
+/// A field that somebody changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its name.
+    pub key: String,
+    /// The rooms that the user is in are to show the change, if they show the field at all.
+    pub spread: bool,
+}
+
+impl Field {
+    /// Whether rooms show it.
+    fn is_shown(&self) -> bool {
+        matches!(self.key.as_str(), DISPLAY_NAME | AVATAR_URL)
+    }
+}
+
 /// The profiles of local users. Cheap to clone.
 #[derive(Clone)]
 pub struct Profiles(Arc<Inner>);
@@ -101,32 +117,34 @@ impl Profiles {
     }
 
     /// Sets a field. An empty display name or avatar URL deletes it, as clients have always meant it.
-    pub async fn set(&self, user: UserNid, key: String, value: Value) -> Result<(), ProfileError> {
-        check_key(&key)?;
-        check_value(&key, &value)?;
-        if matches!(key.as_str(), DISPLAY_NAME | AVATAR_URL) && value.as_str() == Some("") {
-            return self.delete(user, key).await;
+    pub async fn set(&self, user: UserNid, field: Field, value: Value) -> Result<(), ProfileError> {
+        check_key(&field.key)?;
+        check_value(&field.key, &value)?;
+        if field.is_shown() && value.as_str() == Some("") {
+            return self.delete(user, field).await;
         }
         let mut profile = self.of(user).await?.ok_or(ProfileError::Absent)?;
         let text = value.to_string();
-        Arc::make_mut(&mut profile).insert(key.clone(), value);
+        Arc::make_mut(&mut profile).insert(field.key.clone(), value);
         if serde_json::to_string(&*profile).map_or(usize::MAX, |json| json.len()) > MAX_PROFILE_BYTES {
             return Err(ProfileError::TooLarge);
         }
-        self.commit(Change::SetProfileField { user, key, value: Some(text) }).await
+        self.commit(user, field, Some(text)).await
     }
 
     /// Deletes a field; nothing happens where it is not there.
-    pub async fn delete(&self, user: UserNid, key: String) -> Result<(), ProfileError> {
-        check_key(&key)?;
+    pub async fn delete(&self, user: UserNid, field: Field) -> Result<(), ProfileError> {
+        check_key(&field.key)?;
         let profile = self.of(user).await?.ok_or(ProfileError::Absent)?;
-        if !profile.contains_key(&key) {
+        if !profile.contains_key(&field.key) {
             return Ok(());
         }
-        self.commit(Change::SetProfileField { user, key, value: None }).await
+        self.commit(user, field, None).await
     }
 
-    async fn commit(&self, change: Change) -> Result<(), ProfileError> {
+    async fn commit(&self, user: UserNid, field: Field, value: Option<String>) -> Result<(), ProfileError> {
+        let spread = field.spread && field.is_shown();
+        let change = Change::SetProfileField { user, key: field.key, value, spread };
         self.0.log.commit(Proposal::change(change)).await?;
         Ok(())
     }

@@ -19,7 +19,7 @@ mod login_token;
 pub mod membership;
 pub mod presence;
 pub mod private_postgres;
-mod profile;
+pub mod profile;
 pub mod receipt;
 mod registration_token;
 pub mod room;

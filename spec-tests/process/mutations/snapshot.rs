@@ -9,8 +9,14 @@ use tokio::time::sleep;
 use crate::harness::cluster;
 
 /// What a refused request may write: the state of an authentication under way, rate limits, when a device was last
-/// used, and what a process notes of itself.
-const FREE: [&str; 5] = ["uia_session", "replica", "lease", "device_seen", "failed_login"];
+/// used, and what a process notes of itself; who is online changes by itself.
+const FREE: [&str; 7] =
+    ["uia_session", "replica", "lease", "device_seen", "failed_login", "presence", "presence_session"];
+/// Work that is done in the background: while there is any, more is to come.
+const PENDING: [&str; 1] = ["profile_spread"];
+/// The log without what happens by itself: somebody goes idle, or ceases to type.
+const HEAD: &str = "SELECT 'head of the log', coalesce(max(pos), 0) FROM log
+     WHERE payload IS NULL OR payload NOT SIMILAR TO '%\"set_(presence|typing)\"%'";
 /// How long nothing must happen for what was begun to have ended.
 const QUIET: Duration = Duration::from_millis(15);
 
@@ -43,7 +49,7 @@ impl Inside {
             .map(|table| format!("SELECT '{table}' AS name, count(*) AS rows FROM {table}"))
             .collect();
         assert!(parts.len() > 10, "the schema is there");
-        parts.push("SELECT 'head of the log', coalesce(max(pos), 0) FROM log".to_owned());
+        parts.push(HEAD.to_owned());
         Self { connection, query: parts.join(" UNION ALL ") }
     }
 
@@ -60,7 +66,8 @@ impl Inside {
         loop {
             sleep(QUIET).await;
             let now = self.now().await;
-            if now == last {
+            let pending = PENDING.iter().any(|table| now.get(*table).is_none_or(|rows| *rows > 0));
+            if now == last && !pending {
                 return now;
             }
             last = now;

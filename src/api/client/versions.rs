@@ -15,7 +15,7 @@ const VERSIONS: [&str; 19] = [
 ];
 
 /// Features under unstable names that work.
-const FEATURES: [&str; 2] = ["uk.tcpip.msc4133", "uk.tcpip.msc4133.stable"];
+const FEATURES: [&str; 3] = ["org.matrix.msc4069", "uk.tcpip.msc4133", "uk.tcpip.msc4133.stable"];
 
 pub(super) fn routes() -> Vec<Route> {
     vec![route(versions)]

@@ -41,6 +41,7 @@ where
     ) -> Result<Self, DeserializationError> {
         let path = P::deserialize(SeqDeserializer::<_, PathError>::new(arguments.iter().copied()))?;
         let query = request.uri().query().unwrap_or_default().to_owned();
-        Ok(Self { path, query, body: serde_json::from_slice(request.body())?, endpoint: PhantomData })
+        let body = if request.body().is_empty() { b"{}" } else { *request.body() };
+        Ok(Self { path, query, body: serde_json::from_slice(body)?, endpoint: PhantomData })
     }
 }

@@ -142,6 +142,9 @@ pub enum Change {
         key: String,
         /// JSON; none deletes.
         value: Option<String>,
+        /// The rooms that the user is in are to show it.
+        #[serde(default)]
+        spread: bool,
     },
     /// A local alias. Fails as taken where there is one of that name.
     CreateAlias {
