@@ -1,12 +1,14 @@
 //! The proposals of one commit.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
-use hearth_core::id::Position;
+use hearth_core::id::{Position, RoomNid};
 use hearth_store::StoreError;
 use hearth_store::log::{Claim, Dropped, Entry, Logged, Outcome, Proposal, Reason, What};
 
 use super::Submission;
+use crate::log::chain::Chain;
 use crate::log::outcome::{CommitError, Committed};
 
 /// Submissions in order, at least one.
@@ -24,22 +26,27 @@ enum Name {
 }
 
 impl Batch {
-    /// Draws what fits from the front of `waiting`. One that asks for a name already in the batch stays, and
-    /// so do those of its room, whose order must not change.
+    /// Draws what fits from the front of `waiting`. One that asks for a name already in the batch stays, and so does
+    /// one built on another view of its room than what the batch has of that room: only when this is committed can
+    /// the database tell that it was built without it. Those of their rooms stay too, whose order must not change.
     pub(super) fn draw(waiting: &mut VecDeque<Submission>, most: usize, most_bytes: usize) -> Self {
         let (mut items, mut names, mut held_rooms) = (Vec::new(), HashSet::new(), HashSet::new());
+        let mut chains: HashMap<RoomNid, Option<*const Chain>> = HashMap::new();
         let (mut held, mut bytes) = (VecDeque::new(), 0);
         while items.len() < most && bytes < most_bytes {
             let Some(submission) = waiting.pop_front() else { break };
             let asked = names_of(&submission.proposal);
             let room = submission.proposal.append.map(|append| append.room);
-            if room.is_some_and(|room| held_rooms.contains(&room))
+            let chain = submission.chain.as_ref().map(Arc::as_ptr);
+            let is_other = |room| chains.get(&room).is_some_and(|first| *first != chain);
+            if room.is_some_and(|room| held_rooms.contains(&room) || is_other(room))
                 || asked.iter().any(|name| names.contains(name))
             {
                 held_rooms.extend(room);
                 held.push_back(submission);
                 continue;
             }
+            chains.extend(room.map(|room| (room, chain)));
             names.extend(asked);
             bytes += size(&submission.proposal);
             items.push(submission);

@@ -188,7 +188,10 @@ type Answer = oneshot::Receiver<Result<Committed, CommitError>>;
 
 struct Asked {
     number: i64,
+    room: Option<i64>,
     chain: Option<Arc<Chain>>,
+    /// What the chain had come to when this was asked.
+    began: Position,
     transaction: Option<String>,
     answer: Answer,
 }
@@ -197,12 +200,14 @@ fn ask(random: &mut StdRng, number: i64, chains: &mut HashMap<i64, Arc<Chain>>) 
     let room = random.random_bool(0.7).then(|| random.random_range(1..=ROOMS));
     let chain = room.map(|room| {
         let chain = chains.entry(room).or_insert_with(|| Arc::new(Chain::new(Position::ZERO)));
-        if chain.failed() {
+        // Now and then the room is read anew while what was built on the view before is still on its way.
+        if chain.failed() || random.random_bool(0.1) {
             *chain = Arc::new(Chain::new(chain.base()));
         }
         Arc::clone(chain)
     });
-    let room = room.map(RoomNid::new);
+    let began = chain.as_ref().map_or(Position::ZERO, |chain| chain.base());
+    let (number_of_room, room) = (room, room.map(RoomNid::new));
     let transaction = random.random_bool(0.5).then(|| format!("txn{}", random.random_range(0..TRANSACTIONS)));
     let proposal = Proposal {
         claim: transaction.as_ref().map(|txn_id| Claim {
@@ -219,7 +224,7 @@ fn ask(random: &mut StdRng, number: i64, chains: &mut HashMap<i64, Arc<Chain>>) 
     };
     let (sender, answer) = oneshot::channel();
     let submission = Submission { proposal, chain: chain.clone(), answer: sender };
-    (submission, Asked { number, chain, transaction, answer })
+    (submission, Asked { number, room: number_of_room, chain, began, transaction, answer })
 }
 
 /// Runs the writer over a faulty database; returns what was asked and answered, and what the log holds.
@@ -287,6 +292,7 @@ async fn whatever_fails_everything_acknowledged_is_in_the_log_once_and_nothing_e
             database.lock().unwrap().log.iter().map(|(pos, number, _)| (*pos, *number)).collect();
         assert_eq!(log, expected, "seed {seed}");
         assert_chains_end_with_their_first_failure(&answered);
+        assert_chains_do_not_mix(&answered);
         committed += expected.len();
         refused += answered.len() - expected.len();
     }
@@ -302,6 +308,29 @@ fn assert_chains_end_with_their_first_failure(answered: &[(Asked, Result<Committ
             assert!(!failed.contains(&Arc::as_ptr(chain)), "{} was built on nothing", asked.number);
         } else {
             failed.insert(Arc::as_ptr(chain));
+        }
+    }
+}
+
+/// Of a room's chains one ends before the next begins: each was built on all that came before it.
+fn assert_chains_do_not_mix(answered: &[(Asked, Result<Committed, CommitError>)]) {
+    let mut committed: Vec<(i64, Position, *const Chain)> = answered
+        .iter()
+        .filter_map(|(asked, answer)| {
+            Some((asked.room?, answer.as_ref().ok()?.pos, Arc::as_ptr(asked.chain.as_ref()?)))
+        })
+        .collect();
+    committed.sort_unstable();
+    let mut begun: HashMap<*const Chain, Position> = HashMap::new();
+    for (asked, _) in answered {
+        if let Some(chain) = &asked.chain {
+            begun.entry(Arc::as_ptr(chain)).or_insert(asked.began);
+        }
+    }
+    for pair in committed.windows(2) {
+        let [(room, before, earlier), (next, _, later)] = pair else { continue };
+        if room == next && earlier != later {
+            assert!(begun[later] >= *before, "room {room}: built without what was committed at {before:?}");
         }
     }
 }
