@@ -29,13 +29,29 @@ CREATE TABLE login_token (
     user_nid bigint NOT NULL REFERENCES account (user_nid),
     expires_ts bigint NOT NULL
 );
+CREATE INDEX login_token_user ON login_token (user_nid);
 CREATE INDEX login_token_expires ON login_token (expires_ts);
 COMMENT ON TABLE login_token IS 'Tokens with which one device logs another in. Deleted by their use; trimmed when they expired.';
 COMMENT ON COLUMN login_token.hash IS 'SHA-256 of the token; the token itself is not kept.';
 COMMENT ON COLUMN login_token.user_nid IS 'Who is logged in by it.';
 COMMENT ON COLUMN login_token.expires_ts IS 'Milliseconds since the epoch.';
 
--- A device that is gone has no name, and a refresh token that is gone refreshes nothing.
+ALTER TABLE account ADD COLUMN erased boolean NOT NULL DEFAULT false;
+CREATE INDEX account_erased ON account (user_nid) WHERE erased;
+COMMENT ON COLUMN account.erased IS 'What the user said is shown only to those who were in the room when it was said.';
+
+CREATE TABLE departure (
+    user_nid bigint PRIMARY KEY REFERENCES account (user_nid),
+    ts bigint NOT NULL,
+    due_ts bigint NOT NULL
+);
+CREATE INDEX departure_due ON departure (due_ts);
+COMMENT ON TABLE departure IS 'Users whose account ended and who are being seen out of their rooms. Deleted when that is done.';
+COMMENT ON COLUMN departure.user_nid IS 'The user.';
+COMMENT ON COLUMN departure.ts IS 'When the account ended, milliseconds since the epoch.';
+COMMENT ON COLUMN departure.due_ts IS 'When they are to be looked after next, milliseconds since the epoch.';
+
+-- A device that is gone has no name, a refresh token that is gone refreshes nothing, and an account ends once.
 CREATE FUNCTION hearth_accounts_conflicts_r1(p_rare jsonb)
 RETURNS TABLE (item integer, why smallint, reply bigint) LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
@@ -49,11 +65,18 @@ BEGIN
         FROM jsonb_to_recordset(p_rare -> 'refresh_session') AS c (i integer, used_hash text)
         WHERE NOT EXISTS (SELECT FROM access_token t WHERE t.refresh_hash = decode(c.used_hash, 'hex'));
     END IF;
+    IF p_rare ? 'deactivate_account' THEN
+        RETURN QUERY SELECT c.i, 4::smallint, NULL::bigint
+        FROM jsonb_to_recordset(p_rare -> 'deactivate_account') AS c (i integer, "user" bigint)
+        WHERE NOT EXISTS (SELECT FROM account a WHERE a.user_nid = c."user" AND a.deactivated_ts IS NULL);
+    END IF;
 END
 $$;
 
 CREATE FUNCTION hearth_accounts_r1(p_head bigint, p_dropped integer[], p_rare jsonb)
 RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_ended record;
 BEGIN
     IF p_rare ? 'rename_device' THEN
         UPDATE device d SET display_name = c.display_name, pos = p_head + c.n
@@ -96,6 +119,22 @@ BEGIN
         WHERE c.i <> ALL (p_dropped) AND t.user_nid = c."user" AND t.device_id = c.device_id
           AND t.hash <> decode(c.token_hash, 'hex')
           AND EXISTS (SELECT FROM access_token n WHERE n.hash = decode(c.token_hash, 'hex'));
+    END IF;
+    -- Last, so that nothing of the same batch outlives it.
+    IF p_rare ? 'deactivate_account' THEN
+        FOR v_ended IN
+            SELECT * FROM jsonb_to_recordset(p_rare -> 'deactivate_account')
+                AS c (i integer, n integer, "user" bigint, erase boolean, ts bigint)
+            WHERE c.i <> ALL (p_dropped)
+        LOOP
+            UPDATE account SET deactivated_ts = v_ended.ts, erased = v_ended.erase, password_hash = NULL,
+                               pos = p_head + v_ended.n
+            WHERE user_nid = v_ended."user";
+            DELETE FROM device WHERE user_nid = v_ended."user";
+            DELETE FROM login_token WHERE user_nid = v_ended."user";
+            DELETE FROM profile_field WHERE user_nid = v_ended."user";
+            INSERT INTO departure (user_nid, ts, due_ts) VALUES (v_ended."user", v_ended.ts, v_ended.ts);
+        END LOOP;
     END IF;
 END
 $$;

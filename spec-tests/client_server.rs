@@ -5,6 +5,7 @@ mod aliases;
 mod bad_input;
 mod conventions;
 mod create_room;
+mod deactivation;
 mod devices;
 mod discovery;
 mod endpoints;
@@ -43,6 +44,7 @@ pub fn tests() -> Vec<Test> {
         bad_input::tests(),
         conventions::tests(),
         create_room::tests(),
+        deactivation::tests(),
         devices::tests(),
         discovery::tests(),
         endpoints::tests(),

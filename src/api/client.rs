@@ -4,6 +4,7 @@ mod account_data;
 mod aliases;
 mod capabilities;
 mod create_room;
+mod deactivation;
 mod devices;
 mod directory;
 mod filter;
@@ -36,6 +37,7 @@ pub(crate) fn routes() -> Vec<Route> {
         capabilities::routes(),
         directory::routes(),
         create_room::routes(),
+        deactivation::routes(),
         devices::routes(),
         filter::routes(),
         membership::routes(),

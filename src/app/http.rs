@@ -12,7 +12,7 @@ use hearth_services::ephemeral::receipts::Receipts;
 use hearth_services::ephemeral::typing::Typing;
 use hearth_services::filters::Filters;
 use hearth_services::profiles::Profiles;
-use hearth_services::rooms::{Directory, RoomReader, Rooms};
+use hearth_services::rooms::{Departures, Directory, RoomReader, Rooms};
 use hearth_services::sync::{Parts, Passing, Sync};
 use ruma::api::client::discovery::discover_support::{Contact, ContactRole};
 
@@ -47,6 +47,8 @@ pub(super) async fn compose(
     foundation.supervisor.run("when devices were last seen", stop.clone(), last_seen);
     let presences = Presences::new(rooms.reader().clone(), log.clone(), presence(config)).await?;
     foundation.supervisor.run("presence", stop.clone(), presences.clone().run(stop.clone()));
+    let departures = Departures::new(rooms.clone(), log.clone()).run(stop.clone());
+    foundation.supervisor.run("departures", stop.clone(), departures);
     let parts = Parts {
         reader: rooms.reader().clone(),
         log: log.clone(),

@@ -1,6 +1,7 @@
 //! Local accounts: making them, logging in and out, and knowing who a token belongs to.
 
 mod devices;
+mod erased;
 mod error;
 mod guesses;
 mod last_seen;
@@ -26,6 +27,7 @@ use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId, UserId};
 
 pub use hearth_store::device::Device;
 
+pub use self::erased::ErasedUsers;
 pub use self::error::AccountError;
 pub use self::guesses::Patience;
 pub use self::policy::{Registration, RegistrationMode, RegistrationPolicy};
@@ -246,14 +248,12 @@ impl Accounts {
         };
         let hash = credentials.as_ref().and_then(|credentials| credentials.password_hash.clone());
         let right = self.0.passwords.verify(password, hash).await?;
-        match (user, user_id, credentials) {
-            (Some(user), Some(user_id), Some(credentials)) if right => {
-                if credentials.deactivated {
-                    Err(AccountError::Deactivated)
-                } else {
-                    Ok((user, user_id))
-                }
-            }
+        // An account that ended has no password any more that could be right.
+        if credentials.is_some_and(|credentials| credentials.deactivated) {
+            return Err(AccountError::Deactivated);
+        }
+        match (user, user_id) {
+            (Some(user), Some(user_id)) if right => Ok((user, user_id)),
             _ => Err(AccountError::WrongPassword),
         }
     }
@@ -292,6 +292,17 @@ impl Accounts {
             entries.push(Entry::Change(Change::CloseSession { user, device_id: None, all_but }));
         }
         match self.0.log.commit(Proposal { entries, ..Proposal::default() }).await {
+            Ok(_) => Ok(()),
+            Err(CommitError::Absent) => Err(AccountError::Deactivated),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Ends an account, for good. Its user leaves their rooms in the background; with `erase`, what they said is
+    /// from now on shown only to those who were in the room when they said it.
+    pub async fn deactivate(&self, user: UserNid, erase: bool) -> Result<(), AccountError> {
+        let change = Change::DeactivateAccount { user, erase, ts: clock::now_ms() };
+        match self.0.log.commit(Proposal::change(change)).await {
             Ok(_) => Ok(()),
             Err(CommitError::Absent) => Err(AccountError::Deactivated),
             Err(error) => Err(error.into()),
@@ -375,6 +386,7 @@ impl Apply for Inner {
                 Change::CreateAccount { user, .. }
                 | Change::SetPassword { user, .. }
                 | Change::OpenSession { user, .. }
+                | Change::DeactivateAccount { user, .. }
                 | Change::MakeRefreshable { user, .. }
                 | Change::RefreshSession { user, .. }
                 | Change::ConfirmToken { user, .. }

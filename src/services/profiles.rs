@@ -163,7 +163,9 @@ impl Profiles {
 impl Apply for Inner {
     fn apply(&self, entry: &Logged) {
         match &entry.what {
-            What::Change(Change::SetProfileField { user, .. }) => self.profiles.invalidate(user),
+            What::Change(Change::SetProfileField { user, .. } | Change::DeactivateAccount { user, .. }) => {
+                self.profiles.invalidate(user);
+            }
             What::Unknown => {
                 if let Some(user) = entry.subject {
                     self.profiles.invalidate(&user);

@@ -6,6 +6,7 @@ mod begin;
 mod build;
 pub mod client_view;
 mod create;
+mod departures;
 mod directory;
 mod draft;
 mod error;
@@ -37,6 +38,7 @@ use ruma::{OwnedRoomId, RoomId};
 
 pub use self::around::{Around, EventContext};
 pub use self::create::{InitialState, NewRoom};
+pub use self::departures::Departures;
 pub use self::directory::{Directory, ListRequest, ListedRoom, RoomList, RoomSummary};
 pub use self::draft::{Added, Addition, Author, Draft, Transaction};
 pub use self::error::RoomError;
@@ -52,6 +54,7 @@ use self::handle::Handle;
 use self::states::States;
 use self::turns::TurnSlots;
 use crate::account_data::IgnoredUsers;
+use crate::accounts::ErasedUsers;
 use crate::interned::Interned;
 use crate::log::{Apply, Log, Logged};
 use crate::profiles::Profiles;
@@ -75,6 +78,8 @@ pub struct RoomReader {
     pub states: States,
     /// Whom readers do not want to hear of.
     pub ignored: IgnoredUsers,
+    /// Whose words are shown only to those who were there.
+    pub erased: ErasedUsers,
     rooms: Arc<Cache<OwnedRoomId, Arc<Room>>>,
 }
 
@@ -99,7 +104,8 @@ impl RoomReader {
         log.register(Arc::new(events.clone()));
         let states = States::new(store.clone(), interned.clone());
         let ignored = IgnoredUsers::new(store.clone(), log);
-        Self { store, interned, events, states, ignored, rooms: Arc::new(Cache::new(ROOMS)) }
+        let erased = ErasedUsers::new(store.clone(), log);
+        Self { store, interned, events, states, ignored, erased, rooms: Arc::new(Cache::new(ROOMS)) }
     }
 
     /// The room of this id. What is kept of it never changes.

@@ -7,6 +7,7 @@ pub mod backup;
 pub mod bus;
 pub mod clean_up;
 pub mod connect;
+pub mod departure;
 pub mod device;
 pub mod error;
 pub mod event;

@@ -125,7 +125,7 @@ impl RoomReader {
         Ok(redacted(event, self.version_of(event).await?)?.content().to_owned())
     }
 
-    async fn version_of(&self, event: &StoredEvent) -> Result<&'static RoomVersion, StoreError> {
+    pub(super) async fn version_of(&self, event: &StoredEvent) -> Result<&'static RoomVersion, StoreError> {
         let room = self.room(event.pdu.room_id()).await?;
         room.map(|room| room.version).ok_or_else(|| StoreError::corrupt("room", event.room))
     }

@@ -18,6 +18,7 @@ use ruma::events::TimelineEventType;
 use serde::Deserialize;
 
 use super::RoomReader;
+use super::client_view::redacted;
 use super::viewer::{Past, Viewer};
 
 /// An event that its viewer may see.
@@ -55,11 +56,25 @@ impl RoomReader {
         let roots: Vec<Root> =
             events.iter().filter_map(|event| placed(event)).map(|(root, _)| root).collect();
         let views = self.views(viewer, roots).await?;
-        let judged = events.into_iter().filter_map(|event| {
-            let (root, place) = placed(&event)?;
-            judge(viewer, past.joined_since(place), *views.get(&root)?, event)
-        });
-        Ok(judged.collect())
+        let erased = self.erased.all().await?;
+        let mut judged = Vec::with_capacity(events.len());
+        for event in events {
+            let Some((root, place)) = placed(&event) else { continue };
+            let Some(before) = views.get(&root) else { continue };
+            let was_there = before.membership == Some(Membership::Join);
+            let Some(seen) = judge(viewer, past.joined_since(place), *before, event) else { continue };
+            let is_erased = !was_there && erased.contains(&seen.event.sender);
+            judged.push(if is_erased { self.erased(seen).await? } else { seen });
+        }
+        Ok(judged)
+    }
+
+    /// What is left of an event whose sender was erased, for one who was not there.
+    async fn erased(&self, seen: Seen) -> Result<Seen, StoreError> {
+        let version = self.version_of(&seen.event).await?;
+        let pdu = Arc::new(redacted(&seen.event, version)?);
+        let event = Arc::new(StoredEvent { pdu, ..StoredEvent::clone(&seen.event) });
+        Ok(Seen { event, shows_previous: false, ..seen })
     }
 
     /// Events without what users said whom the viewer ignores. What they did to the room's state stays.

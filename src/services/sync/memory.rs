@@ -291,7 +291,9 @@ impl Inner {
             Change::SetTag { user, .. } => {
                 self.users.account_data_changed(*user, pos);
             }
-            Change::CloseSession { user, .. } => self.users.session_closed(*user, pos),
+            Change::CloseSession { user, .. } | Change::DeactivateAccount { user, .. } => {
+                self.users.session_closed(*user, pos);
+            }
             Change::SetTyping { room, .. } => {
                 self.recent.note(*room, pos);
                 self.users.wake_room(*room, pos);

@@ -46,6 +46,16 @@ pub(super) struct Told {
     pub(super) seen: Seen,
 }
 
+impl Told {
+    /// What most readers see they share; one from whom something was left out sees their own.
+    fn new(shown: Arc<Shown>, seen: Seen) -> Self {
+        if Arc::ptr_eq(&shown.event, &seen.event) {
+            return Self { shown, seen };
+        }
+        Self { shown: Arc::new(Shown::new(Arc::clone(&seen.event))), seen }
+    }
+}
+
 impl Timeline {
     pub(super) fn empty(upto: Position) -> Self {
         Self { events: Vec::new(), limited: false, start: Point::as_of(upto), cut_short: false }
@@ -184,7 +194,7 @@ impl Reading {
                     self.limited = true;
                     return true;
                 }
-                self.found.push(Told { shown, seen });
+                self.found.push(Told::new(shown, seen));
             } else if self.looked_at >= MAX_LOOKED_AT && !(self.page.is_empty() && self.is_whole()) {
                 self.limited = true;
                 self.before = shown.event.place.map(Point::before);

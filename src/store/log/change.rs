@@ -56,6 +56,16 @@ pub enum Change {
         /// Milliseconds since the epoch.
         ts: i64,
     },
+    /// The end of an account: its devices, its password and its profile are deleted, and the user is to be seen
+    /// out of their rooms. Fails as absent where there is no account in use.
+    DeactivateAccount {
+        /// The account.
+        user: UserNid,
+        /// What the user said is from now on shown only to those who were there.
+        erase: bool,
+        /// Milliseconds since the epoch.
+        ts: i64,
+    },
     /// The token of a login of the same proposal expires, and can be refreshed.
     MakeRefreshable {
         /// Whose it is.
@@ -242,6 +252,7 @@ impl Change {
             Self::UseRegistrationToken { .. } => "use_registration_token",
             Self::SetStandingToken { .. } => "set_standing_token",
             Self::OpenSession { .. } => "open_session",
+            Self::DeactivateAccount { .. } => "deactivate_account",
             Self::MakeRefreshable { .. } => "make_refreshable",
             Self::RefreshSession { .. } => "refresh_session",
             Self::ConfirmToken { .. } => "confirm_token",
@@ -266,6 +277,7 @@ impl Change {
             Self::CreateAccount { user, .. }
             | Self::SetPassword { user, .. }
             | Self::OpenSession { user, .. }
+            | Self::DeactivateAccount { user, .. }
             | Self::MakeRefreshable { user, .. }
             | Self::RefreshSession { user, .. }
             | Self::ConfirmToken { user, .. }
@@ -324,7 +336,8 @@ impl Change {
             Self::SetTag { info, .. } => *info = None,
             Self::SetProfileField { value, .. } => *value = None,
             Self::RenameDevice { display_name, .. } => *display_name = None,
-            Self::CloseSession { .. }
+            Self::DeactivateAccount { .. }
+            | Self::CloseSession { .. }
             | Self::SetReceipt { .. }
             | Self::SetTyping { .. }
             | Self::SetPresence { .. }
@@ -339,7 +352,9 @@ impl Change {
     #[must_use]
     pub fn claims(&self) -> Option<String> {
         match self {
-            Self::CreateAccount { user, .. } => Some(format!("account {user}")),
+            Self::CreateAccount { user, .. } | Self::DeactivateAccount { user, .. } => {
+                Some(format!("account {user}"))
+            }
             Self::CreateAlias { alias, .. } | Self::DeleteAlias { alias, .. } => {
                 Some(format!("alias {alias}"))
             }
