@@ -36,7 +36,12 @@ COMMENT ON COLUMN login_token.hash IS 'SHA-256 of the token; the token itself is
 COMMENT ON COLUMN login_token.user_nid IS 'Who is logged in by it.';
 COMMENT ON COLUMN login_token.expires_ts IS 'Milliseconds since the epoch.';
 
-ALTER TABLE account ADD COLUMN erased boolean NOT NULL DEFAULT false;
+ALTER TABLE account
+    ADD COLUMN erased boolean NOT NULL DEFAULT false,
+    ADD COLUMN locked boolean NOT NULL DEFAULT false,
+    ADD COLUMN suspended boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN account.locked IS 'Nothing can be done with it but log out, until an administrator unlocks it.';
+COMMENT ON COLUMN account.suspended IS 'It can read and leave, but not take part, until an administrator lifts that.';
 CREATE INDEX account_erased ON account (user_nid) WHERE erased;
 COMMENT ON COLUMN account.erased IS 'What the user said is shown only to those who were in the room when it was said.';
 
@@ -68,6 +73,11 @@ BEGIN
     IF p_rare ? 'deactivate_account' THEN
         RETURN QUERY SELECT c.i, 4::smallint, NULL::bigint
         FROM jsonb_to_recordset(p_rare -> 'deactivate_account') AS c (i integer, "user" bigint)
+        WHERE NOT EXISTS (SELECT FROM account a WHERE a.user_nid = c."user" AND a.deactivated_ts IS NULL);
+    END IF;
+    IF p_rare ? 'restrict_account' THEN
+        RETURN QUERY SELECT c.i, 4::smallint, NULL::bigint
+        FROM jsonb_to_recordset(p_rare -> 'restrict_account') AS c (i integer, "user" bigint)
         WHERE NOT EXISTS (SELECT FROM account a WHERE a.user_nid = c."user" AND a.deactivated_ts IS NULL);
     END IF;
 END
@@ -119,6 +129,14 @@ BEGIN
         WHERE c.i <> ALL (p_dropped) AND t.user_nid = c."user" AND t.device_id = c.device_id
           AND t.hash <> decode(c.token_hash, 'hex')
           AND EXISTS (SELECT FROM access_token n WHERE n.hash = decode(c.token_hash, 'hex'));
+    END IF;
+    -- No batch holds two of the same account.
+    IF p_rare ? 'restrict_account' THEN
+        UPDATE account a SET locked = coalesce(c.locked, a.locked), suspended = coalesce(c.suspended, a.suspended),
+                             pos = p_head + c.n
+        FROM jsonb_to_recordset(p_rare -> 'restrict_account')
+            AS c (i integer, n integer, "user" bigint, locked boolean, suspended boolean)
+        WHERE c.i <> ALL (p_dropped) AND a.user_nid = c."user";
     END IF;
     -- Last, so that nothing of the same batch outlives it.
     IF p_rare ? 'deactivate_account' THEN

@@ -16,6 +16,7 @@ mod limits;
 mod login;
 mod login_tokens;
 mod membership;
+mod moderation;
 mod password;
 mod presence;
 mod profiles;
@@ -55,6 +56,7 @@ pub fn tests() -> Vec<Test> {
         login::tests(),
         login_tokens::tests(),
         membership::tests(),
+        moderation::tests(),
         password::tests(),
         presence::tests(),
         profiles::tests(),

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod cluster;
+pub mod command;
 pub mod endpoints;
 pub mod hearth;
 pub mod options;

@@ -16,6 +16,7 @@ use clap_complete::Shell;
 use hearth_store::connect::{Advice, ConnectError, examine};
 
 use self::output::{complain, say};
+use self::user::Deed;
 use crate::app::{self, Failure};
 use crate::config::{self, Loaded};
 use crate::telemetry;
@@ -94,6 +95,36 @@ enum UserCommand {
         admin: bool,
         #[command(flatten)]
         password: PasswordFrom,
+    },
+    /// List the accounts
+    List,
+    /// Let an account do nothing but log out, until it is unlocked
+    Lock {
+        /// The name, or the full user id
+        name: String,
+    },
+    /// Lift a lock
+    Unlock {
+        /// The name, or the full user id
+        name: String,
+    },
+    /// Let an account read and leave, but not take part, until it is unsuspended
+    Suspend {
+        /// The name, or the full user id
+        name: String,
+    },
+    /// Lift a suspension
+    Unsuspend {
+        /// The name, or the full user id
+        name: String,
+    },
+    /// End an account for good; its user leaves their rooms while the server runs
+    Deactivate {
+        /// The name, or the full user id
+        name: String,
+        /// Show what the user said only to those who were there
+        #[arg(long)]
+        erase: bool,
     },
     /// Give an account another password, and log all its devices out; asks for the password
     ResetPassword {
@@ -208,6 +239,14 @@ async fn with_configuration(command: Command, loaded: Loaded) -> Result<(), Fail
         Command::Health => health::ask(config).await,
         Command::User(UserCommand::Create { name, admin, password }) => {
             user::create(config, name, admin, &password).await
+        }
+        Command::User(UserCommand::List) => user::list(config).await,
+        Command::User(UserCommand::Lock { name }) => user::change(config, &name, Deed::Lock).await,
+        Command::User(UserCommand::Unlock { name }) => user::change(config, &name, Deed::Unlock).await,
+        Command::User(UserCommand::Suspend { name }) => user::change(config, &name, Deed::Suspend).await,
+        Command::User(UserCommand::Unsuspend { name }) => user::change(config, &name, Deed::Unsuspend).await,
+        Command::User(UserCommand::Deactivate { name, erase }) => {
+            user::change(config, &name, Deed::Deactivate { erase }).await
         }
         Command::User(UserCommand::ResetPassword { name, password }) => {
             user::reset_password(config, &name, &password).await

@@ -1,12 +1,9 @@
 //! The commands, beside a server that runs and without one.
 
-use std::path::Path;
-use std::process::{Output, Stdio};
-
 use serde_json::json;
-use tokio::io::AsyncWriteExt as _;
 
-use crate::harness::server::{Server, Settings, new_folder, program};
+use crate::harness::command::{fails, ok};
+use crate::harness::server::{Server, Settings, new_folder};
 use crate::harness::{Hearth, Test, tests};
 
 /// The tests of this module.
@@ -14,6 +11,7 @@ pub fn tests() -> Vec<Test> {
     tests![own_server:
         an_account_made_by_command_can_log_in_at_once,
         a_password_reset_by_command_logs_everybody_out_at_once,
+        accounts_are_listed_restricted_and_ended_by_command,
         a_new_registration_token_is_good_at_once_and_the_old_one_no_more,
         commands_start_the_private_database_where_no_server_runs,
         a_backup_made_while_serving_brings_everything_back,
@@ -21,32 +19,6 @@ pub fn tests() -> Vec<Test> {
         a_signing_key_can_be_taken_elsewhere,
         a_mistyped_command_is_explained,
     ]
-}
-
-/// Runs a command with the settings and the folder of a server, and what it is given to read.
-async fn run(settings: &Settings, folder: &Path, arguments: &[&str], input: &str) -> Output {
-    let mut command = program(folder);
-    command.args(arguments).env("HEARTH_DATA_DIR", folder.join("data")).envs(settings.variables());
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn().expect("the program runs");
-    // One that reads nothing may be gone already.
-    let _ = child.stdin.take().expect("its input").write_all(input.as_bytes()).await;
-    child.wait_with_output().await.expect("it ends")
-}
-
-/// What a command that must succeed said.
-async fn ok(settings: &Settings, folder: &Path, arguments: &[&str], input: &str) -> String {
-    let output = run(settings, folder, arguments, input).await;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{arguments:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
-    said.trim_end().to_owned()
-}
-
-/// What a command that must fail complained of.
-async fn fails(settings: &Settings, folder: &Path, arguments: &[&str], input: &str) -> String {
-    let output = run(settings, folder, arguments, input).await;
-    assert!(!output.status.success(), "{arguments:?}");
-    String::from_utf8_lossy(&output.stderr).trim_end().to_owned()
 }
 
 async fn log_in(hearth: &Hearth, name: &str, password: &str) -> u16 {
@@ -78,6 +50,31 @@ async fn a_password_reset_by_command_logs_everybody_out_at_once(hearth: Hearth) 
     let tried =
         [log_in(&here, &alice.id, &alice.password).await, log_in(&here, &alice.id, "another password").await];
     assert_eq!(tried, [403, 200]);
+}
+
+async fn accounts_are_listed_restricted_and_ended_by_command(hearth: Hearth) {
+    let (server, here) = hearth.start(Settings::new()).await;
+    let (settings, folder) = server.estate();
+    let user = async |arguments: &[&str]| {
+        ok(&settings, folder.path(), &[&["user"], arguments].concat(), "a password\n").await
+    };
+    user(&["create", "root", "--admin", "--password-stdin"]).await;
+    let alice = here.user("alice").await;
+    let listed = async || user(&["list"]).await;
+    assert_eq!(listed().await, format!("{}\n@root:hearth.test  admin", alice.id));
+    assert_eq!(user(&["lock", alice.localpart()]).await, format!("{} is locked", alice.id));
+    alice.get("/account/whoami").await.fails(401, "M_USER_LOCKED");
+    user(&["suspend", &alice.id]).await;
+    assert!(listed().await.starts_with(&format!("{}  locked  suspended\n", alice.id)));
+    user(&["unlock", &alice.id]).await;
+    alice.post("/createRoom", &json!({})).await.fails(403, "M_USER_SUSPENDED");
+    user(&["unsuspend", &alice.id]).await;
+    alice.create_room(json!({})).await;
+    user(&["deactivate", &alice.id, "--erase"]).await;
+    alice.get("/account/whoami").await.fails(401, "M_UNKNOWN_TOKEN");
+    assert!(listed().await.starts_with(&format!("{}  deactivated\n", alice.id)));
+    let complaint = fails(&settings, folder.path(), &["user", "lock", &alice.id], "").await;
+    assert_eq!(complaint, "hearth: there is no such account");
 }
 
 async fn a_new_registration_token_is_good_at_once_and_the_old_one_no_more(hearth: Hearth) {

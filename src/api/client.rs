@@ -1,6 +1,7 @@
 //! The client-server API, one file for each module of the specification.
 
 mod account_data;
+mod admin;
 mod aliases;
 mod capabilities;
 mod create_room;
@@ -33,6 +34,7 @@ use crate::route::Route;
 pub(crate) fn routes() -> Vec<Route> {
     [
         account_data::routes(),
+        admin::routes(),
         aliases::routes(),
         capabilities::routes(),
         directory::routes(),

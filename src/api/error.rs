@@ -78,6 +78,21 @@ impl Error {
         Self::new(StatusCode::UNAUTHORIZED, kind, "The token is not known. Log in again.")
     }
 
+    /// The token is good, but not for as long as an administrator locks the account.
+    pub(crate) fn locked() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            ErrorKind::UserLocked,
+            "This account is locked by an administrator.",
+        )
+    }
+
+    pub(crate) fn suspended() -> Self {
+        let message =
+            "This account is suspended by an administrator: it can read, and leave, but not take part.";
+        Self::new(StatusCode::FORBIDDEN, ErrorKind::UserSuspended, message)
+    }
+
     /// Too many requests. Both places that tell how long to wait say whole seconds, rounded up.
     pub(crate) fn limit_exceeded(wait: Duration) -> Self {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
@@ -189,6 +204,7 @@ impl From<AccountError> for Error {
                     "The access token expired. Refresh it, or log in again.",
                 )
             }
+            AccountError::Locked => Self::locked(),
             AccountError::NoAccount => Self::not_found("There is no such account."),
             AccountError::NoDevice => Self::not_found("There is no such device."),
             AccountError::DeviceNameLength => {

@@ -14,6 +14,7 @@ use axum::response::Response;
 use axum::routing::MethodFilter;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use hearth_services::accounts::{Caller, Restrictions};
 use http::{Method, StatusCode};
 use ruma::api::error::ErrorKind;
 use ruma::api::path_builder::PathBuilder;
@@ -39,6 +40,17 @@ pub(crate) enum Body {
     Anything,
 }
 
+/// Whom a route is for, of those an administrator keeps from something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admits {
+    /// Everybody.
+    Locked,
+    /// Who is suspended, but not who is locked.
+    Suspended,
+    /// Nobody of them.
+    Unrestricted,
+}
+
 /// What holds for one route before its handler is asked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Policy {
@@ -54,6 +66,8 @@ pub(crate) struct Policy {
     pub(crate) body: Body,
     /// Whoever makes it is at the keyboard.
     pub(crate) activity: bool,
+    /// Whom it is for.
+    pub(crate) admits: Admits,
 }
 
 /// A method, its paths, its policy and what answers.
@@ -66,6 +80,18 @@ pub(crate) struct Route {
 
 type Answer = Arc<dyn Fn(App, Policy, Request) -> BoxFuture<'static, Result<Response>> + Send + Sync>;
 
+impl Admits {
+    /// Refuses a caller whom the route is not for.
+    pub(crate) fn check(self, caller: &Caller) -> Result<()> {
+        let Restrictions { locked, suspended } = caller.restrictions;
+        match self {
+            Self::Suspended | Self::Unrestricted if locked => Err(Error::locked()),
+            Self::Unrestricted if suspended => Err(Error::suspended()),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Route {
     fn new(method: Method, paths: Vec<String>, answer: Answer) -> Self {
         let policy = Policy {
@@ -75,6 +101,7 @@ impl Route {
             fresh: true,
             body: Body::JsonOrNothing,
             activity: false,
+            admits: Admits::Suspended,
         };
         Self { method, paths, policy, answer }
     }
@@ -82,6 +109,18 @@ impl Route {
     /// Counts it with the requests of a family.
     pub(crate) fn limited(mut self, family: Family) -> Self {
         self.policy.family = family;
+        self
+    }
+
+    /// Serves those too who are locked.
+    pub(crate) fn even_locked(mut self) -> Self {
+        self.policy.admits = Admits::Locked;
+        self
+    }
+
+    /// Does not serve those who are suspended: it is taking part.
+    pub(crate) fn unless_suspended(mut self) -> Self {
+        self.policy.admits = Admits::Unrestricted;
         self
     }
 

@@ -10,6 +10,7 @@ mod name;
 mod password;
 mod policy;
 mod refresh;
+mod restriction;
 mod secret;
 mod session;
 pub mod uia;
@@ -20,11 +21,12 @@ use std::time::Duration;
 
 use hearth_core::id::UserNid;
 use hearth_store::Store;
-use hearth_store::account::{LocalUser, TokenHash};
+use hearth_store::account::TokenHash;
 use hearth_store::log::{Change, Entry, Proposal};
 use ruma::profile::ProfileFieldName;
 use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId, UserId};
 
+pub use hearth_store::account::{ListedAccount, LocalUser, Restrictions};
 pub use hearth_store::device::Device;
 
 pub use self::erased::ErasedUsers;
@@ -32,6 +34,7 @@ pub use self::error::AccountError;
 pub use self::guesses::Patience;
 pub use self::policy::{Registration, RegistrationMode, RegistrationPolicy};
 pub use self::refresh::{Refreshed, Renewal};
+pub use self::restriction::Restriction;
 pub use self::session::{Caller, NewDevice, OpenedSession};
 
 use self::guesses::{About, Guess};
@@ -223,6 +226,7 @@ impl Accounts {
         user_id: OwnedUserId,
         device: NewDevice,
     ) -> Result<OpenedSession, AccountError> {
+        self.check_unlocked(user).await?;
         let renewal = device.refreshable.then(|| self.new_renewal());
         let (changes, session) = session::open(user, user_id, device, (renewal, clock::now_ms()));
         let entries = changes.into_iter().map(Entry::Change).collect();
@@ -373,6 +377,11 @@ impl Accounts {
         Ok(Some(Caller::of(&user, session)))
     }
 
+    async fn check_unlocked(&self, user: UserNid) -> Result<(), AccountError> {
+        let locked = self.local_user(user).await?.is_some_and(|user| user.restrictions.locked);
+        if locked { Err(AccountError::Locked) } else { Ok(()) }
+    }
+
     async fn local_user(&self, user: UserNid) -> Result<Option<Arc<LocalUser>>, AccountError> {
         let store = &self.0.store;
         Ok(self.0.users.get(&user, || store.local_user(user)).await?)
@@ -387,6 +396,7 @@ impl Apply for Inner {
                 | Change::SetPassword { user, .. }
                 | Change::OpenSession { user, .. }
                 | Change::DeactivateAccount { user, .. }
+                | Change::RestrictAccount { user, .. }
                 | Change::MakeRefreshable { user, .. }
                 | Change::RefreshSession { user, .. }
                 | Change::ConfirmToken { user, .. }

@@ -2,6 +2,7 @@
 
 use hearth_core::id::UserNid;
 use ruma::OwnedUserId;
+use sqlx::FromRow;
 
 use crate::{Result, Store, StoreError};
 
@@ -28,8 +29,33 @@ pub struct LocalUser {
     pub admin: bool,
     /// The account is in use no more.
     pub deactivated: bool,
+    /// What an administrator keeps them from.
+    pub restrictions: Restrictions,
     /// Their sessions.
     pub sessions: Vec<Session>,
+}
+
+/// What an administrator keeps a user from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromRow)]
+pub struct Restrictions {
+    /// Everything but logging out.
+    pub locked: bool,
+    /// Taking part in rooms.
+    pub suspended: bool,
+}
+
+/// An account, for a list of them.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct ListedAccount {
+    /// The user id.
+    pub id: String,
+    /// May use the admin API.
+    pub admin: bool,
+    /// The account is in use no more.
+    pub deactivated: bool,
+    /// What an administrator keeps its user from.
+    #[sqlx(flatten)]
+    pub restrictions: Restrictions,
 }
 
 /// A device that is logged in.
@@ -63,7 +89,7 @@ impl Store {
     pub async fn local_user(&self, user: UserNid) -> Result<Option<LocalUser>> {
         let rows = sqlx::query!(
             r#"SELECT i.id, a.admin, a.deactivated_ts IS NOT NULL AS "deactivated!",
-                      t.hash AS "hash?", t.device_id AS "device_id?", t.expires_ts AS "expires_ts?",
+                      a.locked, a.suspended, t.hash AS "hash?", t.device_id AS "device_id?", t.expires_ts AS "expires_ts?",
                       coalesce(t.unused, false) AS "unused!"
                FROM account a
                JOIN interned_user i ON i.nid = a.user_nid
@@ -77,6 +103,7 @@ impl Store {
         let user_id = OwnedUserId::try_from(first.id.as_str())
             .map_err(|_| StoreError::corrupt("interned_user", &first.id))?;
         let (admin, deactivated) = (first.admin, first.deactivated);
+        let restrictions = Restrictions { locked: first.locked, suspended: first.suspended };
         let mut sessions = Vec::with_capacity(rows.len());
         for row in rows {
             let (Some(hash), Some(device_id)) = (row.hash, row.device_id) else { continue };
@@ -84,7 +111,7 @@ impl Store {
                 TokenHash::try_from(hash).map_err(|_| StoreError::corrupt("access_token", user))?;
             sessions.push(Session { token_hash, device_id, expires_ts: row.expires_ts, unused: row.unused });
         }
-        Ok(Some(LocalUser { user, user_id, admin, deactivated, sessions }))
+        Ok(Some(LocalUser { user, user_id, admin, deactivated, restrictions, sessions }))
     }
 
     /// Whose a token is. Served by `access_token_pkey`.
@@ -93,6 +120,20 @@ impl Store {
             .fetch_optional(self.db())
             .await?;
         Ok(user.map(UserNid::new))
+    }
+
+    /// Every account, by user id: at most `limit` after the one of `after`. Served by `interned_user_id_key`.
+    pub async fn accounts(&self, after: &str, limit: i64) -> Result<Vec<ListedAccount>> {
+        let accounts = sqlx::query_as(
+            "SELECT i.id, a.admin, a.deactivated_ts IS NOT NULL AS deactivated, a.locked, a.suspended
+             FROM account a JOIN interned_user i ON i.nid = a.user_nid
+             WHERE i.id > $1 ORDER BY i.id LIMIT $2",
+        )
+        .bind(after)
+        .bind(limit)
+        .fetch_all(self.db())
+        .await?;
+        Ok(accounts)
     }
 
     /// The user and the device that a refresh token is of. Served by `access_token_refresh`.

@@ -12,8 +12,8 @@ use crate::route::{Route, route};
 pub(super) fn routes() -> Vec<Route> {
     vec![
         route(resolve).limited(Family::Directory),
-        route(create).limited(Family::Aliases),
-        route(delete).limited(Family::Aliases),
+        route(create).unless_suspended().limited(Family::Aliases),
+        route(delete).unless_suspended().limited(Family::Aliases),
         route(of_room),
     ]
 }

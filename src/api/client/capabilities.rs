@@ -15,7 +15,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 /// `GET /_matrix/client/v3/capabilities`
-async fn capabilities(_: App, Ruma { .. }: Ruma<get_capabilities::v3::Request>) -> Result<Json> {
+async fn capabilities(_: App, Ruma { caller, .. }: Ruma<get_capabilities::v3::Request>) -> Result<Json> {
     let available: Map<String, Value> =
         room_version::all().iter().map(|version| (version.id.to_string(), json!("stable"))).collect();
     Ok(Json::new(&json!({
@@ -28,6 +28,7 @@ async fn capabilities(_: App, Ruma { .. }: Ruma<get_capabilities::v3::Request>) 
             "m.set_displayname": { "enabled": true },
             "m.set_avatar_url": { "enabled": true },
             "m.forget_forced_upon_leave": { "enabled": false },
+            "m.account_moderation": { "lock": caller.admin, "suspend": caller.admin },
         }
     })))
 }

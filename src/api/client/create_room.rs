@@ -35,7 +35,7 @@ struct GivenState<'a> {
 }
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![route(create).body_limit(MAX_BODY).limited(Family::RoomCreation).shows_activity()]
+    vec![route(create).unless_suspended().body_limit(MAX_BODY).limited(Family::RoomCreation).shows_activity()]
 }
 
 /// `POST /_matrix/client/v3/createRoom`

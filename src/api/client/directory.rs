@@ -34,7 +34,7 @@ struct NewVisibility {
 pub(super) fn routes() -> Vec<Route> {
     vec![
         route(is_listed).limited(Family::Directory),
-        route(list).limited(Family::Aliases),
+        route(list).unless_suspended().limited(Family::Aliases),
         route(page).limited(Family::Directory),
         route(search).limited(Family::Directory),
         route(summary).limited(Family::Directory).also(EARLIER_SUMMARY),

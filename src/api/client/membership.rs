@@ -19,15 +19,15 @@ use crate::route::{Route, route};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        route(invite).limited(Family::InvitesPerIssuer).shows_activity(),
-        route(join).limited(Family::JoinsPerUser).shows_activity(),
-        route(join_by_id_or_alias).limited(Family::JoinsPerUser).shows_activity(),
-        route(knock).limited(Family::Knocks).shows_activity(),
+        route(invite).unless_suspended().limited(Family::InvitesPerIssuer).shows_activity(),
+        route(join).unless_suspended().limited(Family::JoinsPerUser).shows_activity(),
+        route(join_by_id_or_alias).unless_suspended().limited(Family::JoinsPerUser).shows_activity(),
+        route(knock).unless_suspended().limited(Family::Knocks).shows_activity(),
         route(leave),
         route(forget),
-        route(kick).limited(Family::Moderation),
-        route(ban).limited(Family::Moderation),
-        route(unban).limited(Family::Moderation),
+        route(kick).unless_suspended().limited(Family::Moderation),
+        route(ban).unless_suspended().limited(Family::Moderation),
+        route(unban).unless_suspended().limited(Family::Moderation),
     ]
 }
 

@@ -24,8 +24,8 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         route(get),
         route(get_field),
-        route(set_field).limited(Family::Profile).body_limit(MAX_BODY),
-        route(delete_field).limited(Family::Profile),
+        route(set_field).unless_suspended().limited(Family::Profile).body_limit(MAX_BODY),
+        route(delete_field).unless_suspended().limited(Family::Profile),
     ]
 }
 

@@ -35,8 +35,10 @@ struct StatePath(OwnedRoomId, String, #[serde(default)] String);
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        route(send).body_limit(MAX_BODY).limited(Family::Message).shows_activity(),
+        route(send).unless_suspended().body_limit(MAX_BODY).limited(Family::Message).shows_activity(),
         route(set_state)
+            .unless_suspended()
+            .unless_suspended()
             .last_argument_optional()
             .body_limit(MAX_BODY)
             .limited(Family::Message)
@@ -81,11 +83,16 @@ async fn redact(
 ) -> Result<redact_event::v3::Response> {
     let family = if caller.admin { Family::AdminRedaction } else { Family::Message };
     app.limits.take(family, Key::User(caller.user))?;
+    let author = author(&caller);
+    // Taking back what they said themselves is left to them.
+    if caller.restrictions.suspended && !app.rooms.is_author_of(&author, &request.event_id).await? {
+        return Err(Error::suspended());
+    }
     let scope = format!("redact {} {}", request.room_id, request.event_id);
     let transaction = transaction(&caller, scope, request.txn_id.to_string());
     let reason = request.reason.as_deref();
     let redaction = (request.event_id.as_ref(), reason);
-    let event_id = app.rooms.redact(&author(&caller), &request.room_id, redaction, transaction).await?;
+    let event_id = app.rooms.redact(&author, &request.room_id, redaction, transaction).await?;
     Ok(redact_event::v3::Response { event_id })
 }
 

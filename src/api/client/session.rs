@@ -56,8 +56,8 @@ pub(super) fn routes() -> Vec<Route> {
         route(log_in).limited(Family::LoginPerAddress).body_limit(MAX_BODY),
         interactive(login_token).body_limit(MAX_BODY),
         route(refresh).limited(Family::Refresh).body_limit(MAX_BODY),
-        route(log_out),
-        route(log_out_everywhere),
+        route(log_out).even_locked(),
+        route(log_out_everywhere).even_locked(),
         route(who_am_i),
     ]
 }

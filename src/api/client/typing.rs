@@ -28,7 +28,7 @@ struct State {
 }
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![route(set).body_limit(MAX_BODY).limited(Family::Typing).shows_activity()]
+    vec![route(set).unless_suspended().body_limit(MAX_BODY).limited(Family::Typing).shows_activity()]
 }
 
 /// `PUT /_matrix/client/v3/rooms/{roomId}/typing/{userId}`

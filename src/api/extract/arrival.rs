@@ -46,6 +46,9 @@ impl Arrival {
             app.log.catch_up().await?;
         }
         let caller = A::identify(app, &parts).await?;
+        if let Some(caller) = caller.account() {
+            policy.admits.check(caller)?;
+        }
         app.limits.check_user(policy.family, caller.user(), address)?;
         if let Some(caller) = caller.account() {
             let user_agent = parts.headers.get(http::header::USER_AGENT).and_then(|name| name.to_str().ok());

@@ -41,6 +41,9 @@ pub enum AccountError {
     /// The account is in use no more.
     #[error("the account was deactivated")]
     Deactivated,
+    /// The account is locked.
+    #[error("the account is locked")]
+    Locked,
     /// There is no such account.
     #[error("there is no such account")]
     NoAccount,

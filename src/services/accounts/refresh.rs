@@ -35,6 +35,7 @@ impl Accounts {
         let old = secret::hash(refresh_token);
         let owner = self.0.store.refresh_token_owner(&old).await?;
         let (user, device_id) = owner.ok_or(AccountError::UnknownRefreshToken)?;
+        self.check_unlocked(user).await?;
         let access_token = secret::access_token();
         let (renewal, ts) = (self.new_renewal(), clock::now_ms());
         let change = Change::RefreshSession {

@@ -2,7 +2,7 @@
 
 use hearth_core::grammar;
 use hearth_core::id::UserNid;
-use hearth_store::account::{LocalUser, Session, TokenHash};
+use hearth_store::account::{LocalUser, Restrictions, Session, TokenHash};
 use hearth_store::log::Change;
 use rand::RngExt;
 use ruma::{OwnedDeviceId, OwnedUserId};
@@ -27,6 +27,8 @@ pub struct Caller {
     pub device_id: OwnedDeviceId,
     /// May use the admin API.
     pub admin: bool,
+    /// What an administrator keeps them from.
+    pub restrictions: Restrictions,
 }
 
 /// A device that asks to be logged in.
@@ -60,6 +62,7 @@ impl Caller {
             user_id: user.user_id.clone(),
             device_id: session.device_id.as_str().into(),
             admin: user.admin,
+            restrictions: user.restrictions,
         }
     }
 }

@@ -36,6 +36,12 @@ impl Rooms {
         first(self.handle(&room).add(self, &addition).await?)
     }
 
+    /// Whether a user sent an event, as far as this server knows it.
+    pub async fn is_author_of(&self, author: &Author, event: &EventId) -> Result<bool, RoomError> {
+        let event = self.reader.events.by_id(event).await?;
+        Ok(event.is_some_and(|event| event.sender == author.nid))
+    }
+
     /// Redacts an event, with or without a reason.
     pub async fn redact(
         &self,

@@ -291,7 +291,9 @@ impl Inner {
             Change::SetTag { user, .. } => {
                 self.users.account_data_changed(*user, pos);
             }
-            Change::CloseSession { user, .. } | Change::DeactivateAccount { user, .. } => {
+            Change::CloseSession { user, .. }
+            | Change::DeactivateAccount { user, .. }
+            | Change::RestrictAccount { user, locked: Some(true), .. } => {
                 self.users.session_closed(*user, pos);
             }
             Change::SetTyping { room, .. } => {

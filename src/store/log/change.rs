@@ -66,6 +66,16 @@ pub enum Change {
         /// Milliseconds since the epoch.
         ts: i64,
     },
+    /// An administrator locks or suspends an account, or lifts that. Fails as absent where there is no account in
+    /// use.
+    RestrictAccount {
+        /// The account.
+        user: UserNid,
+        /// Whether it is locked from now on; none where that stays.
+        locked: Option<bool>,
+        /// Whether it is suspended from now on; none where that stays.
+        suspended: Option<bool>,
+    },
     /// The token of a login of the same proposal expires, and can be refreshed.
     MakeRefreshable {
         /// Whose it is.
@@ -253,6 +263,7 @@ impl Change {
             Self::SetStandingToken { .. } => "set_standing_token",
             Self::OpenSession { .. } => "open_session",
             Self::DeactivateAccount { .. } => "deactivate_account",
+            Self::RestrictAccount { .. } => "restrict_account",
             Self::MakeRefreshable { .. } => "make_refreshable",
             Self::RefreshSession { .. } => "refresh_session",
             Self::ConfirmToken { .. } => "confirm_token",
@@ -278,6 +289,7 @@ impl Change {
             | Self::SetPassword { user, .. }
             | Self::OpenSession { user, .. }
             | Self::DeactivateAccount { user, .. }
+            | Self::RestrictAccount { user, .. }
             | Self::MakeRefreshable { user, .. }
             | Self::RefreshSession { user, .. }
             | Self::ConfirmToken { user, .. }
@@ -337,6 +349,7 @@ impl Change {
             Self::SetProfileField { value, .. } => *value = None,
             Self::RenameDevice { display_name, .. } => *display_name = None,
             Self::DeactivateAccount { .. }
+            | Self::RestrictAccount { .. }
             | Self::CloseSession { .. }
             | Self::SetReceipt { .. }
             | Self::SetTyping { .. }
@@ -352,9 +365,9 @@ impl Change {
     #[must_use]
     pub fn claims(&self) -> Option<String> {
         match self {
-            Self::CreateAccount { user, .. } | Self::DeactivateAccount { user, .. } => {
-                Some(format!("account {user}"))
-            }
+            Self::CreateAccount { user, .. }
+            | Self::DeactivateAccount { user, .. }
+            | Self::RestrictAccount { user, .. } => Some(format!("account {user}")),
             Self::CreateAlias { alias, .. } | Self::DeleteAlias { alias, .. } => {
                 Some(format!("alias {alias}"))
             }
