@@ -56,6 +56,17 @@ COMMENT ON COLUMN departure.user_nid IS 'The user.';
 COMMENT ON COLUMN departure.ts IS 'When the account ended, milliseconds since the epoch.';
 COMMENT ON COLUMN departure.due_ts IS 'When they are to be looked after next, milliseconds since the epoch.';
 
+CREATE TABLE openid_token (
+    hash bytea PRIMARY KEY CHECK (octet_length(hash) = 32),
+    user_nid bigint NOT NULL REFERENCES account (user_nid),
+    expires_ts bigint NOT NULL
+);
+CREATE INDEX openid_token_expires ON openid_token (expires_ts);
+COMMENT ON TABLE openid_token IS 'Tokens that tell third parties who somebody is, and nothing else. Trimmed when they expired.';
+COMMENT ON COLUMN openid_token.hash IS 'SHA-256 of the token; the token itself is not kept.';
+COMMENT ON COLUMN openid_token.user_nid IS 'Who it tells of.';
+COMMENT ON COLUMN openid_token.expires_ts IS 'Milliseconds since the epoch.';
+
 -- A device that is gone has no name, a refresh token that is gone refreshes nothing, and an account ends once.
 CREATE FUNCTION hearth_accounts_conflicts_r1(p_rare jsonb)
 RETURNS TABLE (item integer, why smallint, reply bigint) LANGUAGE plpgsql VOLATILE AS $$

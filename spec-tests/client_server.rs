@@ -17,6 +17,7 @@ mod login;
 mod login_tokens;
 mod membership;
 mod moderation;
+mod openid;
 mod password;
 mod presence;
 mod profiles;
@@ -57,6 +58,7 @@ pub fn tests() -> Vec<Test> {
         login_tokens::tests(),
         membership::tests(),
         moderation::tests(),
+        openid::tests(),
         password::tests(),
         presence::tests(),
         profiles::tests(),

@@ -10,6 +10,7 @@ mod devices;
 mod directory;
 mod filter;
 mod membership;
+mod openid;
 mod password;
 mod presence;
 mod profile;
@@ -43,6 +44,7 @@ pub(crate) fn routes() -> Vec<Route> {
         devices::routes(),
         filter::routes(),
         membership::routes(),
+        openid::routes(),
         password::routes(),
         presence::routes(),
         profile::routes(),

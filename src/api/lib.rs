@@ -8,6 +8,7 @@ mod app;
 mod client;
 mod error;
 mod extract;
+mod federation;
 mod front;
 mod health;
 mod rate_limit;
@@ -49,5 +50,6 @@ fn routes() -> Vec<Route> {
     let mut routes = health::routes();
     routes.extend(well_known::routes());
     routes.extend(client::routes());
+    routes.extend(federation::routes());
     routes
 }

@@ -7,6 +7,7 @@ mod guesses;
 mod last_seen;
 mod login_token;
 mod name;
+mod openid;
 mod password;
 mod policy;
 mod refresh;

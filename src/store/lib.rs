@@ -18,6 +18,7 @@ pub mod lease;
 pub mod log;
 mod login_token;
 pub mod membership;
+mod openid;
 pub mod presence;
 pub mod private_postgres;
 pub mod profile;
