@@ -372,7 +372,7 @@ impl From<RoomError> for Error {
                 status(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge)
             }
             RoomError::Build(_) => Self::internal(error),
-            RoomError::Contended => Self::limit_exceeded(BUSY),
+            RoomError::Contended | RoomError::NewStateKey(_) => Self::limit_exceeded(BUSY),
             RoomError::Commit(CommitError::Taken) => {
                 Self::bad_request(ErrorKind::RoomInUse, "Another room has this alias.")
             }

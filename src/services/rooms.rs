@@ -31,6 +31,7 @@ use std::sync::Arc;
 
 use hearth_core::id::RoomNid;
 use hearth_core::pdu::SigningKey;
+use hearth_store::interned::StateKeyName;
 use hearth_store::room::Room;
 use hearth_store::{Store, StoreError};
 use quick_cache::sync::Cache;
@@ -120,6 +121,11 @@ impl RoomReader {
 }
 
 impl Rooms {
+    /// Gives a state key its integer.
+    async fn number(&self, name: &StateKeyName) -> Result<(), StoreError> {
+        self.reader.interned.state_keys(&[name]).await.map(drop)
+    }
+
     /// Rooms over a log, signing with this server's key.
     #[must_use]
     pub fn new(reader: RoomReader, log: Log, key: Arc<SigningKey>, profiles: Profiles) -> Self {

@@ -59,7 +59,12 @@ impl Rooms {
         let mut built: Vec<Built> = Vec::with_capacity(addition.drafts.len());
         for draft in &addition.drafts {
             let place = Place { room: UNNUMBERED, id: id.as_ref(), version };
-            let next = self.build(&place, &mut view, &addition.author, draft).await?;
+            let next = loop {
+                match self.build(&place, &mut view, &addition.author, draft).await {
+                    Err(RoomError::NewStateKey(name)) => self.number(&name).await?,
+                    built => break built?,
+                }
+            };
             id.get_or_insert_with(|| next.event.pdu.room_id().to_owned());
             view.push(&next.event, version)?;
             built.push(next);

@@ -11,6 +11,7 @@ use hearth_core::pdu::{Depth, Pdu, PduBuilder, Reference};
 use hearth_core::room_version::RoomVersion;
 use hearth_store::StoreError;
 use hearth_store::event::StoredEvent;
+use hearth_store::interned::StateKeyName;
 use hearth_store::log::{MemberChange, NewEvent, NewNode, Redacts, StateChange};
 use ruma::events::{StateEventType, TimelineEventType};
 use ruma::{EventId, MilliSecondsSinceUnixEpoch, OwnedRoomId, UInt};
@@ -20,8 +21,11 @@ use super::view::{Built, View};
 use super::{Author, Draft, RoomError, Rooms};
 use crate::clock;
 
+/// Where a state event stands.
+type AuthKey = (StateEventType, String);
+
 /// State events by type and state key: those that the rules ask for.
-type AuthState = HashMap<(StateEventType, String), Arc<StoredEvent>>;
+type AuthState = HashMap<AuthKey, Arc<StoredEvent>>;
 
 /// The room that an event is built for: its id is unknown while its create event is built, where the id is
 /// that event's hash.
@@ -33,6 +37,11 @@ pub(super) struct Place<'a> {
 
 impl Rooms {
     /// Builds the event that `draft` becomes on top of `view`, if the rules allow it.
+    ///
+    /// # Errors
+    ///
+    /// [`RoomError::NewStateKey`] where the rules allow it and its state key has no integer. To get one takes a commit of
+    /// its own, for which nobody else shall wait: the caller sees to it, and builds the event again.
     pub(super) async fn build(
         &self,
         place: &Place<'_>,
@@ -40,8 +49,9 @@ impl Rooms {
         author: &Author,
         draft: &Draft,
     ) -> Result<Built, RoomError> {
-        let state = self.auth_state(place.version, view, author, draft).await?;
-        let auth = auth_events(place.version, author, draft, &state)?;
+        let keys = auth_types(place.version, author, draft)?;
+        let state = self.auth_state(view, &keys).await?;
+        let auth: Vec<_> = keys.iter().filter_map(|key| state.get(key).cloned()).collect();
         if draft.event_type != TimelineEventType::RoomCreate {
             let rules = view.rules(&self.reader, place.version).await?;
             if !rules.needs_full_check(&draft.event_type) {
@@ -55,20 +65,14 @@ impl Rooms {
         self.surround(place, view, author, pdu, &auth).await
     }
 
-    /// The state events that bear on whether the draft is allowed.
-    async fn auth_state(
-        &self,
-        version: &RoomVersion,
-        view: &mut View,
-        author: &Author,
-        draft: &Draft,
-    ) -> Result<AuthState, RoomError> {
-        let mut keys = auth_types(version, author, draft)?;
-        keys.push((StateEventType::RoomCreate, String::new()));
-        let mut state = AuthState::with_capacity(keys.len());
-        for (event_type, state_key) in keys {
-            if let Some(event) = view.state_event(&self.reader, &event_type, &state_key).await? {
-                state.insert((event_type, state_key), event);
+    /// The state events that bear on whether a draft is allowed: those at the keys it is checked against, and the
+    /// create event.
+    async fn auth_state(&self, view: &mut View, keys: &[AuthKey]) -> Result<AuthState, RoomError> {
+        let create = (StateEventType::RoomCreate, String::new());
+        let mut state = AuthState::with_capacity(keys.len() + 1);
+        for key in keys.iter().chain([&create]) {
+            if let Some(event) = view.state_event(&self.reader, &key.0, &key.1).await? {
+                state.insert(key.clone(), event);
             }
         }
         Ok(state)
@@ -139,7 +143,10 @@ impl Rooms {
             return Ok(Built { event, nodes: Vec::new() });
         }
         if let Some(state_key) = event.pdu.state_key() {
-            let key = self.reader.interned.state_key(&event.pdu.event_type().to_string(), state_key).await?;
+            let event_type = event.pdu.event_type().to_string();
+            let known = self.reader.interned.known_state_key(&event_type, state_key).await?;
+            let key =
+                known.ok_or_else(|| RoomError::NewStateKey(StateKeyName::new(event_type, state_key)))?;
             event.state_key = Some(key);
             nodes = self.change_state(view, &mut event, key).await?;
         }
@@ -201,11 +208,8 @@ impl Rooms {
     }
 }
 
-fn auth_types(
-    version: &RoomVersion,
-    author: &Author,
-    draft: &Draft,
-) -> Result<Vec<(StateEventType, String)>, RoomError> {
+/// The keys of the events to be named as allowing the draft.
+fn auth_types(version: &RoomVersion, author: &Author, draft: &Draft) -> Result<Vec<AuthKey>, RoomError> {
     let state_key = draft.state_key.as_deref();
     Ok(auth::auth_types(version, &draft.event_type, &author.id, state_key, draft.content.raw())?)
 }
@@ -214,17 +218,6 @@ fn auth_types(
 fn member<'a>(author: &'a Author, state: &AuthState) -> Member<'a> {
     let event = state.get(&(StateEventType::RoomMember, author.id.to_string()));
     Member { user: &author.id, membership: event.and_then(|event| membership(&event.pdu)) }
-}
-
-/// The events to be named as allowing the draft.
-fn auth_events(
-    version: &RoomVersion,
-    author: &Author,
-    draft: &Draft,
-    state: &AuthState,
-) -> Result<Vec<Arc<StoredEvent>>, RoomError> {
-    let types = auth_types(version, author, draft)?;
-    Ok(types.into_iter().filter_map(|key| state.get(&key).cloned()).collect())
 }
 
 /// Checks the event against the room's rules, all of them.

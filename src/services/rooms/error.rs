@@ -4,6 +4,7 @@ use hearth_core::canonical_json::JsonError;
 use hearth_core::grammar::GrammarError;
 use hearth_core::pdu::BuildError;
 use hearth_store::StoreError;
+use hearth_store::interned::StateKeyName;
 
 use crate::log::CommitError;
 
@@ -66,6 +67,9 @@ pub enum RoomError {
     /// Others write to the room faster than this could be added to it.
     #[error("the room is too busy at the moment")]
     Contended,
+    /// A state key has no integer yet. Nobody outside hears of this.
+    #[error("the state key has no integer yet")]
+    NewStateKey(StateKeyName),
     /// The log did not take it.
     #[error(transparent)]
     Commit(#[from] CommitError),

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hearth_core::id::EventNid;
+use hearth_store::interned::StateKeyName;
 use hearth_store::log::{Append, Claim, Entry, NewEvent, Proposal, SentBy};
 use hearth_store::room::Room;
 use tokio::sync::Mutex as AsyncMutex;
@@ -52,6 +53,8 @@ enum Attempt {
     Submitted(Submitted),
     /// There is nothing to send: the state says it already, once everything on its way is committed.
     Same(Arc<Chain>, Added),
+    /// It is built again when this has its integer.
+    NewStateKey(StateKeyName),
     /// The rules deny it, by a view that rests on events not yet committed.
     DeniedFor(Arc<Chain>, RoomError),
 }
@@ -81,6 +84,10 @@ impl Handle {
                     if self.settled(rooms, chain).await? {
                         return Ok(vec![added]);
                     }
+                    continue;
+                }
+                Attempt::NewStateKey(name) => {
+                    rooms.number(&name).await?;
                     continue;
                 }
                 Attempt::DeniedFor(chain, denial) => {
@@ -146,6 +153,7 @@ impl Handle {
                 }
                 match error {
                     RoomError::Denied(_) => Ok(Attempt::DeniedFor(chain, error)),
+                    RoomError::NewStateKey(name) => Ok(Attempt::NewStateKey(name)),
                     error => Err(error),
                 }
             }

@@ -41,6 +41,8 @@ pub(super) struct View {
     pending: HashMap<EventNid, Arc<StoredEvent>>,
     /// What state keys stand at, as far as anybody asked.
     known: HashMap<StateKeyNid, Option<Arc<StoredEvent>>>,
+    /// State keys that have no integer, as far as anybody asked: nothing stands there.
+    absent: HashSet<(StateEventType, String)>,
     /// What the room's create, power levels and join rules events say.
     rules: Option<Arc<RoomRules>>,
     /// The whole state of a room that is only tried.
@@ -85,6 +87,7 @@ impl View {
             built: 0,
             pending: HashMap::new(),
             known: HashMap::new(),
+            absent: HashSet::new(),
             rules: None,
             tried: None,
         }
@@ -97,11 +100,21 @@ impl View {
         event_type: &StateEventType,
         state_key: &str,
     ) -> Result<Option<Arc<StoredEvent>>, StoreError> {
+        let name = (event_type.clone(), state_key.to_owned());
         if let Some(tried) = &self.tried {
-            return Ok(tried.get(&(event_type.clone(), state_key.to_owned())).cloned());
+            return Ok(tried.get(&name).cloned());
+        }
+        if self.absent.contains(&name) {
+            return Ok(None);
         }
         let found = reader.interned.known_state_key(&event_type.to_string(), state_key).await?;
-        let Some(key) = found else { return Ok(None) };
+        let Some(key) = found else {
+            if self.absent.len() >= REMEMBERED {
+                self.absent.clear();
+            }
+            self.absent.insert(name);
+            return Ok(None);
+        };
         if let Some(known) = self.known.get(&key) {
             return Ok(known.clone());
         }
@@ -159,11 +172,12 @@ impl View {
         if bears_on_rules(event) {
             self.rules = None;
         }
-        if let Some(tried) = &mut self.tried
-            && let Some(key) = event.pdu.state_key()
-        {
-            let event_type = StateEventType::from(event.pdu.event_type().to_string());
-            tried.insert((event_type, key.to_owned()), Arc::clone(&stored));
+        if let Some(key) = event.pdu.state_key() {
+            let name = (StateEventType::from(event.pdu.event_type().to_string()), key.to_owned());
+            self.absent.remove(&name);
+            if let Some(tried) = &mut self.tried {
+                tried.insert(name, Arc::clone(&stored));
+            }
         }
         if let Some(key) = event.state_key {
             self.pending.insert(event.nid, Arc::clone(&stored));
