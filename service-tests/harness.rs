@@ -20,7 +20,7 @@ use hearth_services::rooms::states::States;
 use hearth_services::rooms::viewer::Viewer;
 use hearth_services::statements;
 use hearth_services::sync::v2::{Request, no_filter};
-use hearth_services::sync::{Parts, Passing, Sync};
+use hearth_services::sync::{Parts, Passing, Sync, SyncSettings};
 use hearth_store::Store;
 use hearth_store::connect::{Database, PoolSettings, Source};
 use hearth_store::log::{Change, Proposal};
@@ -128,7 +128,8 @@ async fn sync(reader: RoomReader, log: &Log, stop: &CancellationToken) -> Sync {
         presences: Presences::new(reader.clone(), log.clone(), PRESENCE).await.unwrap(),
     };
     let parts = Parts { reader, log: log.clone(), filters, passing };
-    Sync::new(parts, Duration::from_mins(1), stop.clone()).await
+    let settings = SyncSettings { longest_wait: Duration::from_mins(1), per_device: 16, per_user: 128 };
+    Sync::new(parts, settings, stop.clone()).await
 }
 
 /// A request with a token, or a first one.

@@ -1,5 +1,6 @@
 //! The server as a process: starting, stopping, crashing, several of them.
 
+mod abuse;
 mod cli;
 mod config;
 mod crash;
@@ -18,6 +19,7 @@ use crate::harness::Test;
 /// All tests of the process.
 pub fn tests() -> Vec<Test> {
     [
+        abuse::tests(),
         cli::tests(),
         config::tests(),
         crash::tests(),

@@ -11,18 +11,16 @@ mod reload;
 mod systemd;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hearth_api::Readiness;
 use metrics_exporter_prometheus::PrometheusHandle;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::sync::Semaphore;
 
 pub(crate) use self::failure::Failure;
 pub(crate) use self::foundation::{Foundation, Role, pool, source};
 pub(crate) use self::identity::new_registration_token;
-use self::listener::{Listener, Serving};
+use self::listener::{Crowd, Listener, Patience, Serving};
 use self::reload::Reloader;
 use crate::cli::output::say;
 use crate::config::{Config, Loaded, Mode};
@@ -61,8 +59,16 @@ pub(crate) async fn serve(loaded: Loaded, file: Option<PathBuf>) -> Result<(), F
         router: hearth_api::router(app.clone()),
         supervisor: foundation.supervisor.clone(),
         stages: foundation.stages.clone(),
-        header_timeout: config.http_header_timeout,
-        slots: slots(config.limits_max_connections),
+        crowd: Crowd::new(
+            config.limits_max_connections,
+            config.limits_max_connections_per_address,
+            config.trusted_proxies.clone(),
+        ),
+        patience: Patience {
+            header: config.http_header_timeout,
+            stall: config.http_stall_timeout,
+            idle: config.http_idle_timeout,
+        },
     };
     if let Some(listener) = metrics_listener {
         serve_metrics(listener, metrics, &serving);
@@ -126,13 +132,9 @@ fn serve_metrics(listener: Listener, metrics: PrometheusHandle, serving: &Servin
     let upkeep = metrics::upkeep(metrics.clone(), stop.clone());
     serving.supervisor.run("metrics upkeep", stop.clone(), upkeep);
     let router = metrics::router(metrics);
-    let serving = Serving { router, slots: slots(METRICS_CONNECTIONS), ..serving.clone() };
+    let crowd = Crowd::new(METRICS_CONNECTIONS, METRICS_CONNECTIONS, Vec::new());
+    let serving = Serving { router, crowd, ..serving.clone() };
     serving.supervisor.clone().run("metrics listener", stop, listener.run(serving));
-}
-
-fn slots(count: u32) -> Arc<Semaphore> {
-    let count = usize::try_from(count).unwrap_or(usize::MAX);
-    Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)))
 }
 
 /// Tells the administrator, on standard output, where the server is and what to do next.

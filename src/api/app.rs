@@ -19,6 +19,7 @@ use ipnet::IpNet;
 use ruma::OwnedServerName;
 use ruma::api::client::discovery::discover_support;
 
+use crate::admission::Admission;
 use crate::health::Readiness;
 use crate::rate_limit::RateLimits;
 
@@ -48,6 +49,8 @@ pub struct Services {
     pub presences: Presences,
     /// Sync.
     pub sync: Sync,
+    /// How many requests are worked on at a time.
+    pub admission: Admission,
     /// Rate limits.
     pub limits: RateLimits,
     /// Whether requests are welcome.
@@ -67,6 +70,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// How long a request may take.
     pub request_deadline: Duration,
+    /// How long a body may stand still.
+    pub stall_timeout: Duration,
     /// Whether an access token is accepted as a query parameter.
     pub query_tokens: bool,
     /// Whom users turn to.

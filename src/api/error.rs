@@ -101,6 +101,16 @@ impl Error {
         Self::new(StatusCode::TOO_MANY_REQUESTS, kind, "Too many requests: try again later.")
     }
 
+    /// Too many requests of everybody are worked on.
+    pub(crate) fn overloaded() -> Self {
+        Self::limit_exceeded(BUSY)
+    }
+
+    /// The body does not come.
+    pub(crate) fn slow_body() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, ErrorKind::Unknown, "The body came too slowly.")
+    }
+
     pub(crate) fn deadline() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -395,6 +405,7 @@ impl From<SyncError> for Error {
             SyncError::Relations => {
                 Self::bad_request(ErrorKind::InvalidParam, "This server does not filter by relations yet.")
             }
+            SyncError::TooMany => Self::limit_exceeded(BUSY),
             SyncError::Behind => Self(Box::new(Kind::Unavailable(Box::new(error)))),
             SyncError::Filter(error) => error.into(),
             SyncError::Store(error) => error.into(),

@@ -3,6 +3,7 @@
 mod address;
 mod arrival;
 mod identity;
+mod pace;
 mod shape;
 
 use axum::extract::Request;

@@ -4,6 +4,7 @@
 //! request ─▶ front (CORS, deadline, metrics, panics) ─▶ route: who ─▶ rate ─▶ body ─▶ handler ─▶ reply
 //! ```
 
+mod admission;
 mod app;
 mod client;
 mod error;
@@ -19,6 +20,7 @@ mod well_known;
 use axum::Router;
 use axum::routing::on_service;
 
+pub use self::admission::Admission;
 pub use self::app::{App, Services, Settings, Support};
 pub use self::extract::Peer;
 pub use self::health::Readiness;

@@ -56,6 +56,8 @@ pub(crate) enum Admits {
 pub(crate) struct Policy {
     /// The most bytes that the body may have.
     pub(crate) body_limit: usize,
+    /// It takes one of the turns at being worked on.
+    pub(crate) takes_turn: bool,
     /// Which requests it is counted with.
     pub(crate) family: Family,
     /// How much longer than others it may take.
@@ -96,6 +98,7 @@ impl Route {
     fn new(method: Method, paths: Vec<String>, answer: Answer) -> Self {
         let policy = Policy {
             body_limit: BODY_LIMIT,
+            takes_turn: true,
             family: Family::Other,
             extra_time: Duration::ZERO,
             fresh: true,
@@ -121,6 +124,13 @@ impl Route {
     /// Does not serve those who are suspended: it is taking part.
     pub(crate) fn unless_suspended(mut self) -> Self {
         self.policy.admits = Admits::Unrestricted;
+        self
+    }
+
+    /// Lets it be answered however many others are worked on: it waits most of the time, or is asked for by those
+    /// who look after the server.
+    pub(crate) fn at_any_time(mut self) -> Self {
+        self.policy.takes_turn = false;
         self
     }
 
@@ -250,7 +260,7 @@ where
     R: OutgoingResponse,
 {
     let answer = move |app, _, _| async move { handler(app).await.map(render) }.boxed();
-    Route::new(method, vec![path.to_owned()], Arc::new(answer)).limited(Family::Unlimited)
+    Route::new(method, vec![path.to_owned()], Arc::new(answer)).limited(Family::Unlimited).at_any_time()
 }
 
 fn paths<T: IncomingRequest>() -> Vec<String> {
@@ -280,11 +290,20 @@ impl tower::Service<Request> for Served {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&mut self, mut request: Request) -> Self::Future {
         let deadline = self.app.settings.request_deadline + self.policy.extra_time;
+        let turn = self.policy.takes_turn.then(|| self.app.admission.enter()).transpose();
+        let turn = match turn {
+            Ok(turn) => turn,
+            Err(refused) => return std::future::ready(Ok(refused.into_response())).boxed(),
+        };
+        if let Some(turn) = &turn {
+            request.extensions_mut().insert(turn.clone());
+        }
         let answer = (self.answer)(self.app.clone(), self.policy, request);
         async move {
             let answered = tokio::time::timeout(deadline, answer).await;
+            drop(turn);
             Ok(answered.unwrap_or_else(|_| Err(Error::deadline())).unwrap_or_else(Error::into_response))
         }
         .boxed()

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hearth_api::{App, RateLimits, Readiness, Services, Settings, Support};
+use hearth_api::{Admission, App, RateLimits, Readiness, Services, Settings, Support};
 use hearth_core::pdu::SigningKey;
 use hearth_services::StoreError;
 use hearth_services::account_data::AccountData;
@@ -13,7 +13,7 @@ use hearth_services::ephemeral::typing::Typing;
 use hearth_services::filters::Filters;
 use hearth_services::profiles::Profiles;
 use hearth_services::rooms::{Departures, Directory, RoomReader, Rooms};
-use hearth_services::sync::{Parts, Passing, Sync};
+use hearth_services::sync::{Parts, Passing, Sync, SyncSettings};
 use ruma::api::client::discovery::discover_support::{Contact, ContactRole};
 
 use super::foundation::Foundation;
@@ -55,7 +55,7 @@ pub(super) async fn compose(
         filters: filters.clone(),
         passing: Passing { receipts: receipts.clone(), typing: typing.clone(), presences: presences.clone() },
     };
-    let sync = Sync::new(parts, config.sync_max_timeout, foundation.stages.draining.clone()).await;
+    let sync = Sync::new(parts, sync_settings(config), foundation.stages.draining.clone()).await;
     foundation.supervisor.run("telling of presence", stop.clone(), sync.clone().tell_presence(stop));
     Ok(App::new(Services {
         log: log.clone(),
@@ -70,10 +70,19 @@ pub(super) async fn compose(
         typing,
         presences,
         sync,
+        admission: Admission::new(config.limits_max_requests),
         limits: RateLimits::new(limits::rates(config), log.clone()),
         readiness,
         settings: settings(config),
     }))
+}
+
+const fn sync_settings(config: &Config) -> SyncSettings {
+    SyncSettings {
+        longest_wait: config.sync_max_timeout,
+        per_device: config.limits_syncs_per_device,
+        per_user: config.limits_syncs_per_user,
+    }
 }
 
 const fn presence(config: &Config) -> PresenceSettings {
@@ -91,6 +100,7 @@ fn settings(config: &Config) -> Settings {
         public_url: config.public_url.as_ref().map(|address| address.0.clone()),
         trusted_proxies: config.trusted_proxies.clone(),
         request_deadline: config.http_request_timeout,
+        stall_timeout: config.http_stall_timeout,
         query_tokens: config.http_query_tokens,
         support: support(config),
     }

@@ -1,27 +1,35 @@
 //! Listens for HTTP/1 and HTTP/2 over TCP and Unix sockets.
 
+mod crowd;
+mod guarded;
+mod idle;
+
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use futures_util::FutureExt;
 use hearth_api::Peer;
+use hearth_services::seldom::Seldom;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
-use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
+pub(crate) use self::crowd::Crowd;
+
+use self::guarded::Guarded;
+use self::idle::Idle;
 use crate::config::Listen;
 use crate::lifecycle::Stages;
 use crate::supervisor::Supervisor;
@@ -40,6 +48,8 @@ const KEEP_ALIVE: Duration = Duration::from_mins(1);
 
 /// The mode of a socket: its owner's group, which the reverse proxy can be in.
 const SOCKET_MODE: u32 = 0o660;
+
+static SLOW: Seldom = Seldom::new();
 
 /// Why a listener could not be opened, as one sentence.
 #[derive(Debug, thiserror::Error)]
@@ -67,15 +77,25 @@ pub(crate) enum Listener {
     Unix(UnixListener),
 }
 
+/// How long a client is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// For the head of a request.
+    pub(crate) header: Duration,
+    /// For taking more of a reply.
+    pub(crate) stall: Duration,
+    /// For another request.
+    pub(crate) idle: Duration,
+}
+
 /// What every connection is served with.
 #[derive(Clone)]
 pub(crate) struct Serving {
     pub(crate) router: Router,
     pub(crate) supervisor: Supervisor,
     pub(crate) stages: Stages,
-    pub(crate) header_timeout: Duration,
-    /// One permit for each connection.
-    pub(crate) slots: Arc<Semaphore>,
+    pub(crate) crowd: Crowd,
+    pub(crate) patience: Patience,
 }
 
 impl Listener {
@@ -114,16 +134,17 @@ impl Listener {
     pub(crate) async fn run(self, serving: Serving) {
         let closing = serving.stages.closing.clone();
         let next = async || {
-            let slot = Arc::clone(&serving.slots).acquire_owned().await.map_err(io::Error::other)?;
+            let slot = serving.crowd.slot().await.ok_or_else(|| io::Error::other("no room"))?;
             self.accept().await.map(|(stream, peer)| (stream, peer, slot))
         };
         while let Some(accepted) = closing.run_until_cancelled(next()).await {
             match accepted {
                 Ok((stream, peer, slot)) => {
+                    let Some(place) = serving.crowd.enter(slot, peer.0) else { continue };
                     let serving = serving.clone();
                     serving.supervisor.clone().serve_connection(async move {
                         serve(stream, peer, serving).await;
-                        drop(slot);
+                        drop(place);
                     });
                 }
                 Err(error) => {
@@ -156,15 +177,18 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 async fn serve(stream: Box<dyn Stream>, peer: Peer, serving: Serving) {
-    let router = serving.router;
+    let (router, idle, patience) = (serving.router, Idle::new(), serving.patience);
+    let requests = idle.clone();
     let service = service_fn(move |request: Request<Incoming>| {
+        let busy = requests.begin();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer);
-        router.clone().oneshot(request)
+        router.clone().oneshot(request).inspect(move |_| drop(busy))
     });
+    let stream = Guarded::new(stream, patience.header, patience.stall);
     let mut builder = Builder::new(TokioExecutor::new());
     let late = serving.stages.draining.is_cancelled();
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(serving.header_timeout).keep_alive(!late);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(patience.header).keep_alive(!late);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS).keep_alive_interval(KEEP_ALIVE);
     let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     // Asked to end before its first request, a late connection would not answer that one either.
@@ -175,10 +199,32 @@ async fn serve(stream: Box<dyn Stream>, peer: Peer, serving: Serving) {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
+        () = idle.lasts(patience.idle) => {
+            connection.as_mut().graceful_shutdown();
+            // One of HTTP/2 is asked for a last sign of life, which a client that is gone does not give.
+            tokio::time::timeout(patience.stall, connection).await.unwrap_or(Ok(()))
+        }
     };
     if let Err(error) = ended {
         tracing::debug!("a connection of {:?} ended badly: {error}", peer.0);
+        if is_timeout(&*error)
+            && let Some(count) = SLOW.count()
+        {
+            let last = peer.0.map_or_else(|| "a socket".to_owned(), |address| address.to_string());
+            tracing::warn!(
+                count,
+                "connections were closed because their clients were too slow, the last from {last}"
+            );
+        }
     }
+}
+
+/// Whether a connection ended because its client did not get on.
+fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
+    let by_http = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_timeout);
+    let by_stream =
+        error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
+    by_http || by_stream || error.source().is_some_and(is_timeout)
 }
 
 fn open_tcp(address: SocketAddr) -> io::Result<TcpListener> {

@@ -233,11 +233,29 @@ settings! {
     limits_max_connections: u32, "limits.max_connections" = "20000";
     "How many client connections are kept at most; more wait to be accepted."
 
+    limits_max_connections_per_address: u32, "limits.max_connections_per_address" = "2000";
+    "How many of them one address may have; more are closed at once. Proxies in trusted_proxies are not limited."
+
+    limits_max_requests: u32, "limits.max_requests" = "256";
+    "How many requests are worked on at a time, syncs aside; more are answered 429, so that these stay fast."
+
+    limits_syncs_per_device: u32, "limits.syncs_per_device" = "16";
+    "How many syncs of one device may wait at a time."
+
+    limits_syncs_per_user: u32, "limits.syncs_per_user" = "128";
+    "How many syncs of one user may wait at a time."
+
     http_header_timeout: Duration, "http.header_timeout" = "30s";
     "How long a client may take to send the head of a request."
 
     http_request_timeout: Duration, "http.request_timeout" = "60s";
     "How long a request may take, long polls aside."
+
+    http_stall_timeout: Duration, "http.stall_timeout" = "20s";
+    "How long a client may stand still while it sends a body or takes a reply."
+
+    http_idle_timeout: Duration, "http.idle_timeout" = "2m";
+    "How long a connection without a request is kept. One of HTTP/1 is kept for http.header_timeout at most."
 
     http_query_tokens: bool, "http.query_tokens" = "true";
     "Whether an access token is also taken from the query of a request, where logs of proxies can show it."

@@ -10,6 +10,7 @@ pub mod log;
 pub mod profiles;
 pub mod rate;
 pub mod rooms;
+pub mod seldom;
 pub mod sync;
 
 pub use hearth_store::{StoreError, statements};

@@ -12,6 +12,7 @@ mod heroes;
 mod judge;
 mod memory;
 mod plan;
+mod polls;
 mod presence;
 mod shown;
 mod state;
@@ -28,6 +29,7 @@ use hearth_core::id::{Position, UserNid};
 use hearth_core::sync_filter::FilterDefinition;
 use hearth_store::StoreError;
 use quick_cache::sync::Cache;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +37,7 @@ pub use self::ephemeral::Passing;
 
 use self::engine::{Changes, Engine, View};
 use self::memory::Connection;
+use self::polls::Polls;
 use crate::filters::{FilterError, Filters};
 use crate::log::{Apply, Log};
 use crate::rooms::RoomReader;
@@ -42,6 +45,21 @@ use crate::rooms::viewer::Viewer;
 
 /// Filters kept in memory, read. They never change.
 const FILTERS: usize = 10_000;
+
+/// Syncs worked on at a time: enough to keep the database busy. After a restart everybody comes at once, and
+/// those who wait for a turn cost nothing.
+const AT_WORK: usize = 64;
+
+/// What is configured about syncs.
+#[derive(Clone, Copy, Debug)]
+pub struct SyncSettings {
+    /// The longest that one waits.
+    pub longest_wait: Duration,
+    /// The most of one device at a time.
+    pub per_device: u32,
+    /// The most of one user at a time.
+    pub per_user: u32,
+}
 
 /// Why a sync has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +76,9 @@ pub enum SyncError {
     /// The filter asks for what relates to events, which is not indexed.
     #[error("this server does not filter by relations yet")]
     Relations,
+    /// The device, or its user, has too many under way.
+    #[error("too many syncs at a time")]
+    TooMany,
     /// This process has not applied what is committed.
     #[error("this process is behind the log")]
     Behind,
@@ -89,21 +110,26 @@ struct Inner {
     filters: Filters,
     read_filters: Cache<(UserNid, String), Arc<FilterDefinition>>,
     longest_wait: Duration,
+    polls: Arc<Polls>,
+    /// One for each sync that is worked on, not those that wait.
+    turns: Semaphore,
     stop: CancellationToken,
 }
 
 impl Sync {
     /// Over a log. To be made after every other cache: it wakes, and whoever is woken must find the others told.
     ///
-    /// Waiting syncs are answered when `stop` is cancelled; none waits longer than `longest_wait`.
-    pub async fn new(parts: Parts, longest_wait: Duration, stop: CancellationToken) -> Self {
+    /// Waiting syncs are answered when `stop` is cancelled.
+    pub async fn new(parts: Parts, settings: SyncSettings, stop: CancellationToken) -> Self {
         let Parts { reader, log, filters, passing } = parts;
         let engine = Engine::new(reader, log.clone(), passing);
         log.register(Arc::clone(&engine.heroes) as Arc<dyn Apply>);
         let applied = log.register_from_here(Arc::clone(&engine.memory) as Arc<dyn Apply>).await;
         engine.memory.begin(applied);
         let read_filters = Cache::new(FILTERS);
-        Self { inner: Arc::new(Inner { engine, filters, read_filters, longest_wait, stop }) }
+        let SyncSettings { longest_wait, per_device, per_user } = settings;
+        let (polls, turns) = (Arc::new(Polls::new(per_device, per_user)), Semaphore::new(AT_WORK));
+        Self { inner: Arc::new(Inner { engine, filters, read_filters, longest_wait, polls, turns, stop }) }
     }
 
     /// The filter that a client means: an inline definition, or the id of one it uploaded.
@@ -130,6 +156,7 @@ impl Sync {
         timeout: Duration,
     ) -> Result<Changes, SyncError> {
         let engine = &self.inner.engine;
+        let _poll = self.inner.polls.begin(viewer)?;
         if let Some(since) = since {
             if !engine.log.is_known(since).await? {
                 return Err(SyncError::UnknownToken);
@@ -140,7 +167,10 @@ impl Sync {
         let mut connection = Connection::open(&engine.memory, viewer.user);
         let mut closed_before = None;
         loop {
+            // It is never closed; were it, nothing would be limited.
+            let turn = self.inner.turns.acquire().await.ok();
             let changes = engine.changes(&mut connection, viewer, since, view).await?;
+            drop(turn);
             let closed_before = *closed_before.get_or_insert(changes.sessions_closed);
             let answer = since.is_none()
                 || view.full_state

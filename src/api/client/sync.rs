@@ -41,7 +41,7 @@ struct SyncRequest {
 }
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![route(sync).extra_time(WAITING)]
+    vec![route(sync).extra_time(WAITING).at_any_time()]
 }
 
 /// `GET /_matrix/client/v3/sync`

@@ -6,11 +6,12 @@ use bytes::{Bytes, BytesMut};
 use hearth_core::canonical_json::{self, JsonError};
 use http::request::Parts;
 use http::{Method, StatusCode};
-use http_body_util::BodyExt;
 use ruma::api::error::ErrorKind;
 
 use super::address;
 use super::identity::{Identify, Who};
+use super::pace::Pace;
+use crate::admission::Turn;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::route::{Body as Expected, Policy};
@@ -60,7 +61,7 @@ impl Arrival {
         let arguments = arguments(&mut parts).await?;
         let body = match parts.method {
             // Deleting a device takes a password.
-            Method::POST | Method::PUT | Method::DELETE => read(policy, &parts, body).await?,
+            Method::POST | Method::PUT | Method::DELETE => read(app, policy, &parts, body).await?,
             _ => Bytes::new(),
         };
         Ok((Self { parts, arguments, body }, caller))
@@ -87,8 +88,9 @@ async fn arguments(parts: &mut Parts) -> Result<Vec<String>> {
     Ok(arguments)
 }
 
-async fn read(policy: Policy, parts: &Parts, body: Body) -> Result<Bytes> {
-    let body = collect(body, policy.body_limit, parts).await?;
+async fn read(app: &App, policy: Policy, parts: &Parts, body: Body) -> Result<Bytes> {
+    let pace = Pace::new(app.settings.stall_timeout, parts.extensions.get::<Turn>().cloned());
+    let body = collect(body, policy.body_limit, pace).await?;
     let is_json = match policy.body {
         Expected::Json => true,
         Expected::JsonOrNothing => !body.is_empty(),
@@ -100,14 +102,11 @@ async fn read(policy: Policy, parts: &Parts, body: Body) -> Result<Bytes> {
     Ok(body)
 }
 
-async fn collect(mut body: Body, limit: usize, parts: &Parts) -> Result<Bytes> {
-    let announced = parts.headers.get(http::header::CONTENT_LENGTH);
-    let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    let mut collected = BytesMut::with_capacity(announced.unwrap_or_default().min(limit));
+async fn collect(mut body: Body, limit: usize, mut pace: Pace) -> Result<Bytes> {
+    // It grows as it comes: what a client announces costs it nothing.
+    let mut collected = BytesMut::new();
     let mut received = 0;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Error::bad_request(ErrorKind::Unknown, "The body broke off."))?;
-        let Ok(data) = frame.into_data() else { continue };
+    while let Some(data) = pace.next(&mut body, received).await? {
         received += data.len();
         if received <= limit {
             collected.extend_from_slice(&data);
@@ -115,6 +114,7 @@ async fn collect(mut body: Body, limit: usize, parts: &Parts) -> Result<Bytes> {
             break;
         }
     }
+    pace.end()?;
     if received > limit {
         let message = format!("The body has more than {limit} bytes.");
         return Err(Error::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge, message));

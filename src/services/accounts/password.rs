@@ -26,7 +26,7 @@ pub(super) struct Passwords {
     argon2: Argon2<'static>,
     /// What a password is compared with where there is no account, so that it takes as long.
     nobody: String,
-    /// One for each core: more at once would only take memory.
+    /// One for each core but one, which the rest of the server keeps.
     running: Semaphore,
     waiting: Arc<Semaphore>,
 }
@@ -41,7 +41,9 @@ impl Passwords {
         Self {
             argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
             nobody,
-            running: Semaphore::new(thread::available_parallelism().map_or(1, usize::from)),
+            running: Semaphore::new(
+                thread::available_parallelism().map_or(1, usize::from).saturating_sub(1).max(1),
+            ),
             waiting: Arc::new(Semaphore::new(WAITING)),
         }
     }
