@@ -38,9 +38,11 @@ bare_root() {
             rm -f "$root${file}"
         fi
     done
-    # As installing Rust brings them.
-    mkdir -p "$root/etc/ssl/certs" "$root/opt/rust"
-    cp -L "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}" "$root/etc/ssl/certs/ca-certificates.crt"
+    # As installing Rust brings them, and so that Debian's package of certificates keeps them.
+    mkdir -p "$root/etc/ssl/certs" "$root/usr/local/share/ca-certificates" "$root/opt/rust"
+    for file in etc/ssl/certs/ca-certificates.crt usr/local/share/ca-certificates/of-this-machine.crt; do
+        cp -L "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}" "$root/$file"
+    done
 }
 
 # inside ROOT COMMAND...: runs a command as root in there, with Rust. It is the first process of its own
