@@ -195,7 +195,9 @@ impl From<AccountError> for Error {
                 Self::bad_request(ErrorKind::UserInUse, "Somebody has, or had, an account of this name.")
             }
             AccountError::Name(error) => Self::bad_request(ErrorKind::InvalidUsername, error.to_string()),
-            AccountError::DeviceId(error) => Self::bad_request(ErrorKind::InvalidParam, error.to_string()),
+            AccountError::DeviceId(error) | AccountError::DeviceName(error) => {
+                Self::bad_request(ErrorKind::InvalidParam, error.to_string())
+            }
             AccountError::PasswordLength => Self::bad_request(
                 ErrorKind::WeakPassword,
                 "A password has at least one and at most 1024 bytes.",
@@ -217,9 +219,6 @@ impl From<AccountError> for Error {
             AccountError::Locked => Self::locked(),
             AccountError::NoAccount => Self::not_found("There is no such account."),
             AccountError::NoDevice => Self::not_found("There is no such device."),
-            AccountError::DeviceNameLength => {
-                Self::bad_request(ErrorKind::InvalidParam, "The name of a device has at most 256 characters.")
-            }
             AccountError::TokenUsedUp => {
                 Self::forbidden("The registration token was used as often as it may be.")
             }

@@ -1,11 +1,11 @@
 //! What users do with their devices.
 
+use hearth_core::grammar;
 use hearth_core::id::UserNid;
 use hearth_store::device::Device;
 use hearth_store::log::{Change, Entry, Proposal};
 use ruma::{DeviceId, OwnedDeviceId};
 
-use super::session::MAX_DISPLAY_NAME_CHARS;
 use super::{AccountError, Accounts};
 use crate::log::CommitError;
 
@@ -29,9 +29,7 @@ impl Accounts {
         device_id: &DeviceId,
         name: String,
     ) -> Result<(), AccountError> {
-        if name.chars().count() > MAX_DISPLAY_NAME_CHARS {
-            return Err(AccountError::DeviceNameLength);
-        }
+        grammar::device_name(&name).map_err(AccountError::DeviceName)?;
         let device_id = device_id.to_string();
         let change = Change::RenameDevice { user, device_id, display_name: Some(name) };
         match self.0.log.commit(Proposal::change(change)).await {

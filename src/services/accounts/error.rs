@@ -50,9 +50,9 @@ pub enum AccountError {
     /// There is no such device.
     #[error("there is no such device")]
     NoDevice,
-    /// The name of a device is longer than is reasonable.
-    #[error("the name of the device is too long")]
-    DeviceNameLength,
+    /// The name of a device is not what one is.
+    #[error(transparent)]
+    DeviceName(GrammarError),
     /// The registration token was used as often as it may be.
     #[error("the registration token is used up")]
     TokenUsedUp,

@@ -10,9 +10,6 @@ use ruma::{OwnedDeviceId, OwnedUserId};
 use super::refresh::{Renewal, end};
 use super::{AccountError, secret};
 
-/// The longest name of a device. At a login the rest is cut off, so that nobody is kept out by it.
-pub(super) const MAX_DISPLAY_NAME_CHARS: usize = 256;
-
 /// Characters of a device id that the server makes up.
 const DEVICE_ID_LENGTH: usize = 10;
 
@@ -94,7 +91,10 @@ pub(super) fn open(
     let mut changes = vec![Change::OpenSession {
         user,
         device_id: device_id.to_string(),
-        display_name: device.display_name.map(|name| name.chars().take(MAX_DISPLAY_NAME_CHARS).collect()),
+        // Nobody is kept out by a long name.
+        display_name: device
+            .display_name
+            .map(|name| name.chars().take(grammar::MAX_DEVICE_NAME_CHARS).collect()),
         token_hash: token_hash.clone(),
         ts,
     }];
