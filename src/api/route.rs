@@ -20,6 +20,7 @@ use ruma::api::error::ErrorKind;
 use ruma::api::path_builder::PathBuilder;
 use ruma::api::{IncomingRequest, OutgoingResponse};
 
+use crate::admission::Line;
 use crate::app::App;
 use crate::error::{Error, Result, render};
 use crate::extract::{self, Identify, Interactive, Ruma};
@@ -56,8 +57,8 @@ pub(crate) enum Admits {
 pub(crate) struct Policy {
     /// The most bytes that the body may have.
     pub(crate) body_limit: usize,
-    /// It takes one of the turns at being worked on.
-    pub(crate) takes_turn: bool,
+    /// Where it waits for its turn.
+    pub(crate) line: Line,
     /// Which requests it is counted with.
     pub(crate) family: Family,
     /// How much longer than others it may take.
@@ -98,7 +99,7 @@ impl Route {
     fn new(method: Method, paths: Vec<String>, answer: Answer) -> Self {
         let policy = Policy {
             body_limit: BODY_LIMIT,
-            takes_turn: true,
+            line: Line::Main,
             family: Family::Other,
             extra_time: Duration::ZERO,
             fresh: true,
@@ -127,10 +128,9 @@ impl Route {
         self
     }
 
-    /// Lets it be answered however many others are worked on: it waits most of the time, or is asked for by those
-    /// who look after the server.
-    pub(crate) fn at_any_time(mut self) -> Self {
-        self.policy.takes_turn = false;
+    /// Lets it wait for its turn elsewhere.
+    pub(crate) fn in_line(mut self, line: Line) -> Self {
+        self.policy.line = line;
         self
     }
 
@@ -260,7 +260,7 @@ where
     R: OutgoingResponse,
 {
     let answer = move |app, _, _| async move { handler(app).await.map(render) }.boxed();
-    Route::new(method, vec![path.to_owned()], Arc::new(answer)).limited(Family::Unlimited).at_any_time()
+    Route::new(method, vec![path.to_owned()], Arc::new(answer)).limited(Family::Unlimited).in_line(Line::None)
 }
 
 fn paths<T: IncomingRequest>() -> Vec<String> {
@@ -292,17 +292,16 @@ impl tower::Service<Request> for Served {
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let deadline = self.app.settings.request_deadline + self.policy.extra_time;
-        let turn = self.policy.takes_turn.then(|| self.app.admission.enter()).transpose();
-        let turn = match turn {
-            Ok(turn) => turn,
-            Err(refused) => return std::future::ready(Ok(refused.into_response())).boxed(),
-        };
-        if let Some(turn) = &turn {
-            request.extensions_mut().insert(turn.clone());
-        }
-        let answer = (self.answer)(self.app.clone(), self.policy, request);
+        let (app, policy, answer) = (self.app.clone(), self.policy, Arc::clone(&self.answer));
         async move {
-            let answered = tokio::time::timeout(deadline, answer).await;
+            let turn = match app.admission.enter(policy.line).await {
+                Ok(turn) => turn,
+                Err(refused) => return Ok(refused.into_response()),
+            };
+            if let Some(turn) = &turn {
+                request.extensions_mut().insert(turn.clone());
+            }
+            let answered = tokio::time::timeout(deadline, answer(app, policy, request)).await;
             drop(turn);
             Ok(answered.unwrap_or_else(|_| Err(Error::deadline())).unwrap_or_else(Error::into_response))
         }

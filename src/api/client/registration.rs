@@ -10,6 +10,7 @@ use ruma::api::error::ErrorKind;
 use ruma::{DeviceId, OwnedUserId, ServerName};
 use serde::Serialize;
 
+use crate::admission::Line;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::extract::{Interactive, Ruma};
@@ -22,7 +23,7 @@ const MAX_BODY: usize = 16 * 1024;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        interactive(register).limited(Family::Registration).body_limit(MAX_BODY),
+        interactive(register).limited(Family::Registration).in_line(Line::Passwords).body_limit(MAX_BODY),
         route(available).limited(Family::RegistrationLookup),
         route(token_validity).limited(Family::RegistrationLookup),
     ]

@@ -15,6 +15,7 @@ use ruma::api::error::ErrorKind;
 use serde::Deserialize;
 
 use super::prove;
+use crate::admission::Line;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::extract::{At, Interactive, Ruma};
@@ -53,7 +54,7 @@ type Login = At<login::v3::Request, [(); 0], LoginBody>;
 pub(super) fn routes() -> Vec<Route> {
     vec![
         route(flows),
-        route(log_in).limited(Family::LoginPerAddress).body_limit(MAX_BODY),
+        route(log_in).limited(Family::LoginPerAddress).in_line(Line::Passwords).body_limit(MAX_BODY),
         interactive(login_token).body_limit(MAX_BODY),
         route(refresh).limited(Family::Refresh).body_limit(MAX_BODY),
         route(log_out).even_locked(),

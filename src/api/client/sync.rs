@@ -14,6 +14,7 @@ use serde::de::Error as _;
 use serde::de::value::Error as QueryError;
 
 use super::presence::Stated;
+use crate::admission::Line;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::extract::Ruma;
@@ -41,7 +42,7 @@ struct SyncRequest {
 }
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![route(sync).extra_time(WAITING).at_any_time()]
+    vec![route(sync).extra_time(WAITING).in_line(Line::None)]
 }
 
 /// `GET /_matrix/client/v3/sync`

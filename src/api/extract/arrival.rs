@@ -114,7 +114,7 @@ async fn collect(mut body: Body, limit: usize, mut pace: Pace) -> Result<Bytes> 
             break;
         }
     }
-    pace.end()?;
+    pace.end().await?;
     if received > limit {
         let message = format!("The body has more than {limit} bytes.");
         return Err(Error::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge, message));

@@ -69,8 +69,11 @@ impl Pace {
     }
 
     /// All of it is there.
-    pub(super) fn end(self) -> Result<()> {
-        self.turn.map_or(Ok(()), |turn| turn.resume())
+    pub(super) async fn end(self) -> Result<()> {
+        match self.turn {
+            Some(turn) => turn.resume().await,
+            None => Ok(()),
+        }
     }
 }
 

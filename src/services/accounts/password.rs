@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 use tokio::sync::{Semaphore, TryAcquireError};
+use tokio::time::timeout;
 
 use super::AccountError;
 
@@ -19,6 +21,9 @@ const MAX_PASSWORD_BYTES: usize = 1024;
 /// Passwords that may wait to be hashed; a later one is refused at once. At about fifty milliseconds each
 /// the last of them waits some seconds.
 const WAITING: usize = 128;
+
+/// Whoever waits longer for it is told to come again.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Hashes and checks passwords.
 #[derive(Debug)]
@@ -88,7 +93,9 @@ impl Passwords {
             Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => return Err(AccountError::Busy),
         };
         // The semaphore is never closed; were it, nothing would be limited.
-        let _running = self.running.acquire().await.ok();
+        let Ok(_running) = timeout(LONGEST_WAIT, self.running.acquire()).await else {
+            return Err(AccountError::Busy);
+        };
         let done = tokio::task::spawn_blocking(work).await;
         drop(waiting);
         done.map_err(|error| AccountError::Hash(error.to_string()))
