@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::hearth::fresh;
-use crate::harness::rooms::{event_id, text};
+use crate::harness::rooms::{event_id, find, text};
 use crate::harness::{Hearth, Test, enc, tests};
 
 /// The tests of this module.
@@ -17,6 +17,8 @@ pub fn tests() -> Vec<Test> {
         a_redacted_member_stays_one,
         an_unknown_event_can_be_redacted_before_it_is_known,
         a_redaction_can_be_sent_as_an_event,
+        a_redaction_sent_as_an_event_takes_the_same_power,
+        a_redaction_can_be_redacted,
         the_redacted_event_is_named_in_both_places,
     ]
 }
@@ -118,13 +120,15 @@ async fn a_redacted_member_stays_one(hearth: Hearth) {
 }
 
 async fn an_unknown_event_can_be_redacted_before_it_is_known(hearth: Hearth) {
-    let alice = hearth.user("alice").await;
-    let room = alice.create_room(json!({})).await;
-    let reply = alice.redact(&room, "$0000000000000000000000000000000000000000000").await;
-    // Allowed by the specification, refused by some servers: either, but nothing else.
-    if reply.status != 200 {
-        reply.fails(404, "M_NOT_FOUND");
-    }
+    let (alice, bob) = (hearth.user("alice").await, hearth.user("bob").await);
+    let room = alice.room_with(&[&bob]).await;
+    let unknown = "$0000000000000000000000000000000000000000000";
+    let content = json!({ "redacts": unknown });
+    alice.redact(&room, unknown).await.ok();
+    alice.send(&room, "m.room.redaction", &content).await.ok();
+    // Whose it is is not known either, so it takes the power to redact all.
+    bob.redact(&room, unknown).await.fails(403, "M_FORBIDDEN");
+    bob.send(&room, "m.room.redaction", &content).await.fails(403, "M_FORBIDDEN");
 }
 
 async fn a_redaction_can_be_sent_as_an_event(hearth: Hearth) {
@@ -151,5 +155,43 @@ async fn the_redacted_event_is_named_in_both_places(hearth: Hearth) {
         if version != "10" {
             assert_eq!(event["content"]["redacts"], inside, "version {version}");
         }
+    }
+}
+
+async fn a_redaction_sent_as_an_event_takes_the_same_power(hearth: Hearth) {
+    let (alice, bob) = (hearth.user("alice").await, hearth.user("bob").await);
+    for version in ["1", "10", "11", "12"] {
+        let room = alice.create_room(json!({"room_version": version, "preset": "public_chat"})).await;
+        bob.join(&room).await.ok();
+        let id = alice.say(&room, "mine").await;
+        let mut levels = alice.state(&room, "m.room.power_levels", "").await.ok();
+        levels["events"]["m.room.redaction"] = json!(0);
+        alice.set(&room, "m.room.power_levels", "", &levels).await.ok();
+        let redaction = json!({ "redacts": id });
+        bob.send(&room, "m.room.redaction", &redaction).await.fails(403, "M_FORBIDDEN");
+        bob.set(&room, "m.room.redaction", "", &redaction).await.fails(403, "M_FORBIDDEN");
+        assert_eq!(alice.event(&room, &id).await.ok()["content"]["body"], "mine", "version {version}");
+        let create = find(&alice.full_state(&room).await, "m.room.create", "").map(event_id).unwrap();
+        alice.send(&room, "m.room.redaction", &json!({"redacts": create})).await.fails(403, "M_FORBIDDEN");
+        alice.redact(&room, &create).await.fails(403, "M_FORBIDDEN");
+        let servers = json!({"allow": ["*"], "deny": ["evil.test"]});
+        let servers = event_id(&alice.set(&room, "m.room.server_acl", "", &servers).await.ok());
+        alice.redact(&room, &servers).await.fails(403, "M_FORBIDDEN");
+        alice.say(&room, "the room goes on").await;
+    }
+}
+
+async fn a_redaction_can_be_redacted(hearth: Hearth) {
+    let alice = hearth.user("alice").await;
+    for version in ["10", "12"] {
+        let room = alice.create_room(json!({"room_version": version})).await;
+        let id = alice.say(&room, "a secret").await;
+        let path = format!("/rooms/{room}/redact/{}/{}", enc(&id), fresh("txn"));
+        let redaction = event_id(&alice.put(&path, &json!({"reason": "also a secret"})).await.ok());
+        alice.redact(&room, &redaction).await.ok();
+        let text = alice.messages(&room, "dir=b&limit=50").await.text;
+        assert!(!text.contains("also a secret"), "version {version}: {text}");
+        // What it redacted stays so.
+        assert_eq!(alice.event(&room, &id).await.ok()["content"], json!({}), "version {version}");
     }
 }

@@ -21,12 +21,16 @@ pub fn tests() -> Vec<Test> {
         state_that_is_set_again_to_the_same_is_the_same_event,
         state_can_be_read_as_an_event,
         setting_state_needs_power,
+        a_state_event_may_take_no_power,
         a_state_key_that_is_a_user_id_belongs_to_that_user,
         keys_and_types_may_hold_any_character,
         ones_own_member_event_gets_name_and_picture,
         a_member_event_by_state_follows_the_rules_of_membership,
+        nobody_lets_themselves_in_in_anothers_name,
         an_alias_in_the_canonical_alias_must_exist_and_point_here,
         power_levels_are_checked_for_their_form,
+        encryption_is_set_like_any_state,
+        an_event_for_later_is_not_sent_at_once,
         numbers_that_have_no_canonical_form_are_refused,
         an_event_has_at_most_64_kib,
         a_type_and_a_state_key_have_at_most_255_bytes,
@@ -235,6 +239,10 @@ async fn ones_own_member_event_gets_name_and_picture(hearth: Hearth) {
     let room = alice.create_room(json!({})).await;
     let member = alice.state(&room, "m.room.member", &alice.id).await.ok();
     assert_eq!((&member["displayname"], &member["membership"]), (&json!("Alice A"), &json!("join")));
+    let reason = json!({"membership": "join", "reason": "still here"});
+    alice.set(&room, "m.room.member", &alice.id, &reason).await.ok();
+    let member = alice.state(&room, "m.room.member", &alice.id).await.ok();
+    assert_eq!((&member["displayname"], &member["reason"]), (&json!("Alice A"), &json!("still here")));
 }
 
 async fn a_member_event_by_state_follows_the_rules_of_membership(hearth: Hearth) {
@@ -334,8 +342,7 @@ async fn a_type_and_a_state_key_have_at_most_255_bytes(hearth: Hearth) {
     alice.send(&room, &fits, &json!({})).await.ok();
     alice.set(&room, &fits, &fits, &json!({})).await.ok();
     for name in [&long, &wide] {
-        let refused =
-            [(400, "M_INVALID_PARAM"), (400, "M_BAD_JSON"), (400, "M_TOO_LARGE"), (413, "M_TOO_LARGE")];
+        let refused = [(400, "M_INVALID_PARAM"), (400, "M_BAD_JSON"), (400, "M_TOO_LARGE")];
         alice.send(&room, &enc(name), &json!({})).await.fails_with_one_of(&refused);
         alice.set(&room, &enc(name), "", &json!({})).await.fails_with_one_of(&refused);
         alice.set(&room, "org.example.s", name, &json!({})).await.fails_with_one_of(&refused);
@@ -369,4 +376,58 @@ async fn many_senders_at_once_lose_nothing(hearth: Hearth) {
     all.sort();
     found.sort();
     assert_eq!(found, all);
+}
+
+async fn nobody_lets_themselves_in_in_anothers_name(hearth: Hearth) {
+    let (alice, bob) = (hearth.user("alice").await, hearth.user("bob").await);
+    let club = alice.create_room(json!({})).await;
+    let allow = json!([{"type": "m.room_membership", "room_id": club}]);
+    let rule = json!({"type": "m.room.join_rules", "content": {"join_rule": "restricted", "allow": allow}});
+    let room = alice.create_room(json!({"initial_state": [rule]})).await;
+    let forged = json!({"membership": "join", "join_authorised_via_users_server": alice.id});
+    bob.set(&room, "m.room.member", &bob.id, &forged).await.fails(403, "M_FORBIDDEN");
+    bob.set(&room, "m.room.member", &bob.id, &json!({"membership": "join"})).await.fails(403, "M_FORBIDDEN");
+    assert_eq!(bob.get("/joined_rooms").await.ok(), json!({"joined_rooms": []}));
+    // A member of the club comes in this way too, in the name of whom the server says.
+    let carol = hearth.user("carol").await;
+    alice.invite(&club, &carol).await.ok();
+    carol.join(&club).await.ok();
+    let forged = json!({"membership": "join", "join_authorised_via_users_server": bob.id});
+    carol.set(&room, "m.room.member", &carol.id, &forged).await.ok();
+    let member = alice.state(&room, "m.room.member", &carol.id).await.ok();
+    assert_eq!(member["join_authorised_via_users_server"], alice.id);
+}
+
+async fn encryption_is_set_like_any_state(hearth: Hearth) {
+    let alice = hearth.user("alice").await;
+    let room = alice.create_room(json!({})).await;
+    for content in [json!({"algorithm": "m.megolm.v1.aes-sha2"}), json!({})] {
+        alice.set(&room, "m.room.encryption", "", &content).await.ok();
+        assert_eq!(alice.state(&room, "m.room.encryption", "").await.ok(), content);
+        alice.say(&room, "in the clear").await;
+    }
+}
+
+async fn an_event_for_later_is_not_sent_at_once(hearth: Hearth) {
+    let alice = hearth.user("alice").await;
+    let room = alice.create_room(json!({})).await;
+    let before = alice.history(&room, None, 100).await.len();
+    let later = "org.matrix.msc4140.delay=60000";
+    let path = format!("/rooms/{room}/send/m.room.message/{}?{later}", fresh("txn"));
+    alice.put(&path, &text("later")).await.fails(400, "M_UNRECOGNIZED");
+    let path = format!("/rooms/{room}/state/m.room.topic/?{later}");
+    alice.put(&path, &json!({"topic": "later"})).await.fails(400, "M_UNRECOGNIZED");
+    assert_eq!(alice.history(&room, None, 100).await.len(), before);
+}
+
+async fn a_state_event_may_take_no_power(hearth: Hearth) {
+    let (alice, bob) = (hearth.user("alice").await, hearth.user("bob").await);
+    // As clients make rooms in which everybody may call.
+    let kind = "org.matrix.msc3401.call.member";
+    let levels = json!({"events": {kind: 0}});
+    let room =
+        alice.create_room(json!({"preset": "public_chat", "power_level_content_override": levels})).await;
+    bob.join(&room).await.ok();
+    bob.set(&room, kind, &bob.id, &json!({"memberships": []})).await.ok();
+    bob.set(&room, "m.room.topic", "", &json!({"topic": "mine"})).await.fails(403, "M_FORBIDDEN");
 }

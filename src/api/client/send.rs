@@ -38,7 +38,6 @@ pub(super) fn routes() -> Vec<Route> {
         route(send).unless_suspended().body_limit(MAX_BODY).limited(Family::Message).shows_activity(),
         route(set_state)
             .unless_suspended()
-            .unless_suspended()
             .last_argument_optional()
             .body_limit(MAX_BODY)
             .limited(Family::Message)

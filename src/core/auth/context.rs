@@ -209,6 +209,11 @@ impl RoomRules {
         if sender == sender_of_target {
             return Ok(());
         }
+        self.may_redact_all(sender)
+    }
+
+    /// Whether a user has the power to redact whatever it is.
+    pub fn may_redact_all(&self, sender: &UserId) -> Result<(), Denied> {
         self.check_level(sender, self.level(Level::Redact)?)
     }
 

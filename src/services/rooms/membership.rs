@@ -18,6 +18,9 @@ use crate::profiles::{AVATAR_URL, DISPLAY_NAME};
 /// Rooms whose members may join, looked at for one join; a list longer than this is cut.
 const ALLOWED_ROOMS: usize = 50;
 
+/// In whose name a join is allowed that takes a member's leave.
+pub(super) const AUTHORISED_BY: &str = "join_authorised_via_users_server";
+
 /// What a moderator does to another user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {
@@ -68,10 +71,8 @@ impl Rooms {
             return Ok(room.id.clone());
         }
         let mut extra = with_reason(reason);
-        if before != Some(Membership::Invite)
-            && let Some(by) = self.authorising_user(&room, author).await?
-        {
-            extra["join_authorised_via_users_server"] = json!(by);
+        if let Some(by) = self.let_in_by(&room, author, before).await? {
+            extra[AUTHORISED_BY] = json!(by);
         }
         let draft = self.member_draft(&author.id, "join", extra).await?;
         self.add_to(&room, Addition::of(author, draft)).await?;
@@ -197,7 +198,15 @@ impl Rooms {
 
     /// For a room that lets in members of other rooms: a local member who may invite, in whose name the join
     /// is allowed. None where the join needs none, or the user is in none of those rooms.
-    async fn authorising_user(&self, room: &Room, author: &Author) -> Result<Option<OwnedUserId>, RoomError> {
+    pub(super) async fn let_in_by(
+        &self,
+        room: &Room,
+        author: &Author,
+        before: Option<Membership>,
+    ) -> Result<Option<OwnedUserId>, RoomError> {
+        if matches!(before, Some(Membership::Join | Membership::Invite)) {
+            return Ok(None);
+        }
         let rules = self.rules(room).await?;
         if !matches!(rules.join_rule(), Some(JoinRuleKind::Restricted | JoinRuleKind::KnockRestricted)) {
             return Ok(None);

@@ -19,6 +19,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::membership::AUTHORISED_BY;
 use super::{Addition, Author, Draft, RoomError, Rooms};
 use crate::log::{Apply, Lease, Logged, What};
 use crate::profiles::{AVATAR_URL, DISPLAY_NAME};
@@ -131,7 +132,7 @@ impl Rooms {
         }
         if let Some(fields) = after.as_object_mut() {
             // It allowed the join, not what comes after, and would be checked anew.
-            fields.remove("join_authorised_via_users_server");
+            fields.remove(AUTHORISED_BY);
             fields.remove("reason");
         }
         let content = Content::from_serialize(&after)?;

@@ -8,7 +8,7 @@ use hearth_core::pdu::Content;
 use hearth_store::StoreError;
 use hearth_store::event::StoredEvent;
 use hearth_store::room::Room;
-use ruma::events::StateEventType;
+use ruma::events::{StateEventType, TimelineEventType};
 use ruma::{EventId, OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, RoomOrAliasId, UserId};
 use serde_json::Value;
 
@@ -80,14 +80,16 @@ impl Rooms {
         author: &Author,
         target: &EventId,
     ) -> Result<(), RoomError> {
+        let rules = self.rules(room).await?;
         let target = self.reader.events.by_id(target).await?.filter(|target| target.room == room.nid);
         let Some(target) = target else {
-            return Err(RoomError::UnknownEvent);
+            return Ok(rules.may_redact_all(&author.id)?);
         };
-        if *target.pdu.event_type() == ruma::events::TimelineEventType::RoomCreate {
-            return Err(RoomError::Denied("The event that created a room cannot be redacted.".to_owned()));
+        // Without either's content no server could take part in the room any more.
+        if matches!(target.pdu.event_type(), TimelineEventType::RoomCreate | TimelineEventType::RoomServerAcl)
+        {
+            return Err(RoomError::Denied("An event that a room rests on cannot be redacted.".to_owned()));
         }
-        let rules = self.rules(room).await?;
         Ok(rules.may_redact(&author.id, target.pdu.sender())?)
     }
 

@@ -2,11 +2,13 @@
 
 use hearth_core::grammar;
 use hearth_core::pdu::Content;
+use hearth_store::room::Room;
 use ruma::events::TimelineEventType;
 use ruma::{EventId, OwnedEventId, RoomId, UserId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::membership::AUTHORISED_BY;
 use super::{Addition, Author, Draft, RoomError, Rooms, Transaction};
 use crate::profiles::{AVATAR_URL, DISPLAY_NAME};
 
@@ -30,7 +32,9 @@ impl Rooms {
         let content = Content::from_client(message.content, room.version)?;
         let mut draft = Draft::message(message.event_type, content);
         if draft.event_type == TimelineEventType::RoomRedaction {
-            draft = redaction_of_content(draft)?;
+            let target;
+            (draft, target) = redaction_of_content(draft)?;
+            self.check_redaction(&room, author, &target).await?;
         }
         let addition = Addition { transaction: Some(message.transaction), ..Addition::of(author, draft) };
         first(self.handle(&room).add(self, &addition).await?)
@@ -76,7 +80,13 @@ impl Rooms {
                 return Err(RoomError::Denied("A room is created only once.".to_owned()));
             }
             TimelineEventType::RoomMember => {
-                content = self.own_profile_filled_in(author, new.state_key, content).await?;
+                content = self.member_content(&room, author, new.state_key, content).await?;
+            }
+            // Since version 11 a state event of this type redacts what its content names, like any other.
+            TimelineEventType::RoomRedaction => {
+                if let Ok(RedactsField { redacts: Some(target) }) = serde_json::from_str(content.as_str()) {
+                    self.check_redaction(&room, author, &target).await?;
+                }
             }
             TimelineEventType::RoomCanonicalAlias => {
                 self.check_canonical_alias(&room, &content).await?;
@@ -88,9 +98,11 @@ impl Rooms {
         first(self.handle(&room).add(self, &addition).await?)
     }
 
-    /// A member event of one's own shows one's profile where it says nothing of it.
-    async fn own_profile_filled_in(
+    /// What a member event of a client comes to. In whose name somebody is let in is for the server to say, which
+    /// signs it; and one's own event shows one's profile where it says nothing of it.
+    async fn member_content(
         &self,
+        room: &Room,
         author: &Author,
         state_key: &str,
         content: Content,
@@ -99,12 +111,29 @@ impl Rooms {
             return Err(RoomError::InvalidParameter("The state key of a member event is a user id."));
         }
         // It was canonicalised from JSON, so it reads as JSON.
-        let mut fields: Value = serde_json::from_str(content.as_str()).unwrap_or_default();
-        let shows_profile = matches!(fields["membership"].as_str(), Some("join" | "knock"));
-        if state_key != author.id.as_str() || !shows_profile {
-            return Ok(content);
+        let before: Value = serde_json::from_str(content.as_str()).unwrap_or_default();
+        let mut fields = before.clone();
+        if let Some(fields) = fields.as_object_mut() {
+            fields.remove(AUTHORISED_BY);
         }
-        let Some(profile) = self.profiles.of(author.nid).await? else { return Ok(content) };
+        if state_key == author.id.as_str() {
+            self.fill_in_own(room, author, &mut fields).await?;
+        }
+        // Where nothing changed it stays as it is: old rooms keep numbers that are not written anew.
+        if fields == before { Ok(content) } else { Ok(Content::from_serialize(&fields)?) }
+    }
+
+    async fn fill_in_own(&self, room: &Room, author: &Author, fields: &mut Value) -> Result<(), RoomError> {
+        if !matches!(fields["membership"].as_str(), Some("join" | "knock")) {
+            return Ok(());
+        }
+        if fields["membership"] == "join" {
+            let before = self.membership(room, &author.id).await?;
+            if let Some(by) = self.let_in_by(room, author, before).await? {
+                fields[AUTHORISED_BY] = json!(by);
+            }
+        }
+        let Some(profile) = self.profiles.of(author.nid).await? else { return Ok(()) };
         for field in [DISPLAY_NAME, AVATAR_URL] {
             if fields.get(field).is_none()
                 && let Some(value) = profile.get(field)
@@ -112,7 +141,7 @@ impl Rooms {
                 fields[field] = value.clone();
             }
         }
-        Ok(Content::from_serialize(&fields)?)
+        Ok(())
     }
 }
 
@@ -139,7 +168,7 @@ pub struct NewState<'a> {
 }
 
 /// A redaction sent like any event names its target in its content.
-fn redaction_of_content(draft: Draft) -> Result<Draft, RoomError> {
+fn redaction_of_content(draft: Draft) -> Result<(Draft, OwnedEventId), RoomError> {
     let missing = RoomError::InvalidParameter("A redaction names the event it redacts in `redacts`.");
     let Ok(RedactsField { redacts: Some(target) }) = serde_json::from_str(draft.content.as_str()) else {
         return Err(missing);
@@ -150,7 +179,7 @@ fn redaction_of_content(draft: Draft) -> Result<Draft, RoomError> {
         fields.remove("redacts");
     }
     let content = Content::from_serialize(&fields)?;
-    Ok(Draft { content, redacts: Some(target), ..draft })
+    Ok((Draft { content, redacts: Some(target.clone()), ..draft }, target))
 }
 
 fn first(added: Vec<super::Added>) -> Result<OwnedEventId, RoomError> {
