@@ -8,14 +8,19 @@
 #![expect(unreachable_pub, reason = "a program of its own: nothing is exported")]
 
 mod client_server;
+mod coverage;
 mod harness;
 mod process;
 
 use std::process::ExitCode;
 
+use harness::Test;
+
 fn main() -> ExitCode {
-    let mut tests = Vec::new();
-    tests.extend(client_server::tests());
-    tests.extend(process::tests());
-    harness::runner::main(tests)
+    harness::runner::main(all())
+}
+
+/// All tests there are.
+fn all() -> Vec<Test> {
+    [client_server::tests(), process::tests(), coverage::tests()].concat()
 }

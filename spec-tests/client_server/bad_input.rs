@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::harness::hearth::fresh;
 use crate::harness::raw::{RawReply, RawRequest};
+use crate::harness::rooms::{event_id, receipt};
 use crate::harness::{Hearth, Test, User, enc, tests};
 
 /// The tests of this module.
@@ -21,6 +22,7 @@ pub fn tests() -> Vec<Test> {
         an_empty_body_is_enough_where_nothing_is_required,
         repeated_slashes_and_dots_lead_nowhere,
         a_head_too_large_is_refused,
+        content_of_any_shape_breaks_nobodys_view,
     ]
 }
 
@@ -219,6 +221,12 @@ async fn an_empty_body_is_enough_where_nothing_is_required(hearth: Hearth) {
         bob.call("POST", &format!("/rooms/{room}/{path}")).await.ok();
     }
     bob.call("POST", &format!("/join/{}", enc(&room))).await.ok();
+    let event = bob.say(&room, "hello").await;
+    bob.call("POST", &receipt(&room, "m.read", &event)).await.ok();
+    bob.call("POST", &format!("/rooms/{room}/read_markers")).await.ok();
+    bob.leave(&room).await.ok();
+    alice.set(&room, "m.room.join_rules", "", &json!({"join_rule": "knock"})).await.ok();
+    bob.call("POST", &format!("/knock/{}", enc(&room))).await.ok();
 }
 
 async fn repeated_slashes_and_dots_lead_nowhere(hearth: Hearth) {
@@ -243,4 +251,48 @@ async fn a_head_too_large_is_refused(hearth: Hearth) {
     let target = format!("/_matrix/client/v3/sync?timeout=0&since={}", "x".repeat(300_000));
     let reply = send(&hearth, &alice, "GET", target.as_bytes(), b"").await;
     assert!(matches!(reply.status, 400 | 414 | 431), "{} {}", reply.status, reply.text);
+}
+
+async fn content_of_any_shape_breaks_nobodys_view(hearth: Hearth) {
+    let (alice, bob) = (hearth.user("alice").await, hearth.user("bob").await);
+    let room = alice.create_room(json!({"visibility": "public"})).await;
+    bob.join(&room).await.ok();
+    let shapes = [json!(7), json!([]), json!({"a": [null]}), json!(null), json!("text")];
+    for (number, odd) in shapes.iter().enumerate() {
+        for (kind, key) in [
+            ("m.room.name", "name"),
+            ("m.room.topic", "topic"),
+            ("m.room.topic", "m.topic"),
+            ("m.room.avatar", "url"),
+            ("m.room.guest_access", "guest_access"),
+            ("m.room.history_visibility", "history_visibility"),
+            ("m.room.encryption", "algorithm"),
+            ("m.room.tombstone", "replacement_room"),
+            ("m.space.child", "via"),
+            ("m.room.pinned_events", "pinned"),
+            ("m.room.server_acl", "deny"),
+        ] {
+            alice.set(&room, kind, "", &json!({key: odd})).await.ok();
+        }
+        let member = json!({"membership": "join", "displayname": odd, "avatar_url": odd, "reason": number});
+        bob.set(&room, "m.room.member", &bob.id, &member).await.ok();
+        let message =
+            json!({"body": odd, "msgtype": odd, "m.relates_to": odd, "m.mentions": odd, "url": odd});
+        let said = event_id(&bob.send(&room, "m.room.message", &message).await.ok());
+        let lazy = enc(r#"{"room": {"state": {"lazy_load_members": true}}}"#);
+        for path in [
+            "/sync?timeout=0".to_owned(),
+            format!("/sync?timeout=0&filter={lazy}"),
+            format!("/rooms/{room}/messages?dir=b&limit=50"),
+            format!("/rooms/{room}/context/{}", enc(&said)),
+            format!("/rooms/{room}/state"),
+            format!("/rooms/{room}/members"),
+            format!("/rooms/{room}/joined_members"),
+            format!("/_matrix/client/v1/room_summary/{}", enc(&room)),
+            "/publicRooms?limit=500".to_owned(),
+        ] {
+            let reply = alice.get(&path).unchecked().await;
+            assert_eq!(reply.status, 200, "{odd} by {path}: {}", reply.text);
+        }
+    }
 }

@@ -20,8 +20,13 @@ pub fn tests() -> Vec<Test> {
         a_body_of_another_shape_answers_bad_json,
         a_body_that_is_no_object_answers_bad_json,
         the_paths_of_old_clients_still_work,
+        a_path_is_decoded_once_and_after_it_was_split,
     ];
-    tests.extend(tests![own_server: too_many_requests_answer_limit_exceeded_and_when_to_come_back]);
+    tests.extend(tests![own_server:
+        too_many_requests_answer_limit_exceeded_and_when_to_come_back,
+        no_token_gets_into_the_log,
+        a_server_may_refuse_tokens_in_the_query,
+    ]);
     tests
 }
 
@@ -29,6 +34,18 @@ pub fn tests() -> Vec<Test> {
 #[track_caller]
 fn must_have_cors(reply: &Reply) {
     assert_eq!(reply.header("access-control-allow-origin"), "*", "{}", reply.about);
+    for (name, wanted) in [
+        ("methods", &["get", "post", "put", "delete", "options"][..]),
+        (
+            "headers",
+            &["x-requested-with", "content-type", "authorization", "if-match", "if-none-match", "date"],
+        ),
+    ] {
+        let allowed = reply.header(&format!("access-control-allow-{name}")).to_ascii_lowercase();
+        let allowed: Vec<&str> = allowed.split(", ").collect();
+        assert!(wanted.iter().all(|one| allowed.contains(one)), "{}: {allowed:?}", reply.about);
+    }
+    assert!(reply.header("access-control-expose-headers").contains("ETag"), "{}", reply.about);
 }
 
 async fn an_unknown_path_answers_404_unrecognized(hearth: Hearth) {
@@ -40,6 +57,7 @@ async fn an_unknown_path_answers_404_unrecognized(hearth: Hearth) {
         "/_matrix/federation/v1/nothing",
         "/_matrix/key/v2/nothing",
         "/_matrix/media/v3/nothing",
+        "/_matrix/policy/v1/nothing",
         "/_matrix/nothing",
     ] {
         user.get(path).await.fails(404, "M_UNRECOGNIZED");
@@ -74,14 +92,6 @@ async fn options_answers_on_every_path_without_a_token(hearth: Hearth) {
         let reply = call.header("access-control-request-headers", "authorization,content-type").await;
         assert!(matches!(reply.status, 200 | 204), "{}: {}", reply.about, reply.status);
         must_have_cors(&reply);
-        let methods = reply.header("access-control-allow-methods").to_ascii_uppercase();
-        for method in ["GET", "POST", "PUT", "DELETE", "OPTIONS"] {
-            assert!(methods.contains(method), "{methods}");
-        }
-        let headers = reply.header("access-control-allow-headers").to_ascii_lowercase();
-        for header in ["x-requested-with", "content-type", "authorization"] {
-            assert!(headers.contains(header), "{headers}");
-        }
     }
 }
 
@@ -185,8 +195,46 @@ async fn too_many_requests_answer_limit_exceeded_and_when_to_come_back(hearth: H
         let told = reply.body["retry_after_ms"].as_u64().expect("the old form too");
         assert!(seconds >= 1 && seconds == told.div_ceil(1000), "{seconds} s, {told} ms");
         reply.fails(429, "M_LIMIT_EXCEEDED");
+        // Asking what one may ask for is free.
+        assert!(matches!(hearth.call("OPTIONS", "/login").await.status, 200 | 204));
         server.stop().await;
         return;
     }
     panic!("200 wrong passwords in a row were let through");
+}
+
+async fn a_path_is_decoded_once_and_after_it_was_split(hearth: Hearth) {
+    let alice = hearth.user("alice").await;
+    // The ids of this version are in the alphabet of base64 that has a slash.
+    let room = alice.create_room(json!({"room_version": "3"})).await;
+    let id = loop {
+        let id = alice.say(&room, "again").await;
+        if id.contains('/') {
+            break id;
+        }
+    };
+    assert_eq!(alice.event(&room, &id).await.ok()["event_id"], id);
+    alice.set(&room, "org.example.s", "a%2Fb", &json!({"n": 1})).await.ok();
+    alice.state(&room, "org.example.s", "a/b").await.fails(404, "M_NOT_FOUND");
+}
+
+async fn no_token_gets_into_the_log(hearth: Hearth) {
+    let (server, hearth) = hearth.start(Settings::new().set("HEARTH_LOG__LEVEL", "debug")).await;
+    let alice = hearth.user("alice").await;
+    hearth.get(&format!("/account/whoami?access_token={}", alice.token)).await.ok();
+    hearth.get(&format!("/nothing?access_token={}", alice.token)).await.fails(404, "M_UNRECOGNIZED");
+    alice.get("/sync?since=nonsense").await.fails(400, "M_INVALID_PARAM");
+    let said = server.said().join("\n");
+    assert!(said.contains("answered"), "the requests are in the log: {said}");
+    assert!(!said.contains(&alice.token) && !said.contains(&alice.password), "{said}");
+    server.stop().await;
+}
+
+async fn a_server_may_refuse_tokens_in_the_query(hearth: Hearth) {
+    let (server, hearth) = hearth.start(Settings::new().set("HEARTH_HTTP__QUERY_TOKENS", "false")).await;
+    let user = hearth.user("alice").await;
+    let path = format!("/account/whoami?access_token={}", user.token);
+    hearth.get(&path).await.fails(401, "M_MISSING_TOKEN");
+    user.get("/account/whoami").await.ok();
+    server.stop().await;
 }

@@ -2,24 +2,31 @@
 
 use serde_json::{Value, json};
 
+use crate::harness::server::Settings;
 use crate::harness::sync::list;
 use crate::harness::{Hearth, Test, tests};
 
 /// The tests of this module.
 pub fn tests() -> Vec<Test> {
-    tests![
+    let mut tests = tests![
         the_versions_are_told_to_anyone_up_to_the_newest,
         the_well_known_document_leads_to_the_server,
         a_support_document_names_someone_or_is_absent,
         the_capabilities_name_the_room_versions_that_rooms_are_made_of,
+        the_capabilities_say_what_of_a_profile_can_be_changed,
         without_a_relay_the_turn_reply_is_empty,
         the_default_push_rules_are_all_there_in_order,
         the_default_push_rules_come_with_the_first_sync,
-    ]
+        the_first_sliding_sync_is_gone,
+        the_features_that_are_advertised_are_these,
+    ];
+    tests.extend(tests![own_server: a_support_document_names_those_who_are_configured]);
+    tests
 }
 
 async fn the_versions_are_told_to_anyone_up_to_the_newest(hearth: Hearth) {
     let body = hearth.get("/_matrix/client/versions").await.ok();
+    assert_eq!(hearth.user("alice").await.get("/_matrix/client/versions").await.ok(), body);
     let versions = list(&body["versions"]);
     for number in 1..=19 {
         assert!(versions.contains(&json!(format!("v1.{number}"))), "v1.{number} is not among {versions:?}");
@@ -121,6 +128,7 @@ async fn the_default_push_rules_are_all_there_in_order(hearth: Hearth) {
     must_be_the_defaults(&body["global"]);
     assert_eq!(alice.get("/pushrules/global/").await.ok(), body["global"]);
     assert_eq!(alice.get("/pushrules").await.ok(), body);
+    assert_eq!(alice.get("/pushrules/global").await.ok(), body["global"]);
     let invite = body["global"]["override"][2]["conditions"].to_string();
     assert!(invite.contains(&alice.id), "the rule for invites is about the user: {invite}");
 }
@@ -131,4 +139,50 @@ async fn the_default_push_rules_come_with_the_first_sync(hearth: Hearth) {
     must_be_the_defaults(&first.account_data("m.push_rules")["global"]);
     let next = alice.sync_since(first.next_batch()).await;
     assert_eq!(next.account_data("m.push_rules"), &Value::Null);
+}
+
+async fn the_capabilities_say_what_of_a_profile_can_be_changed(hearth: Hearth) {
+    let alice = hearth.user("alice").await;
+    let body = alice.get("/capabilities").await.ok();
+    let capabilities = &body["capabilities"];
+    assert_eq!(capabilities["m.profile_fields"], json!({"enabled": true}));
+    for old in ["m.set_displayname", "m.set_avatar_url"] {
+        assert_eq!(capabilities[old], capabilities["m.profile_fields"], "{old}");
+    }
+    // Who leaves a room reads on in it until they forget it.
+    assert_eq!(capabilities["m.forget_forced_upon_leave"], json!({"enabled": false}));
+}
+
+/// Clients that find it absent use what came after it.
+async fn the_first_sliding_sync_is_gone(hearth: Hearth) {
+    let alice = hearth.user("alice").await;
+    let path = "/_matrix/client/unstable/org.matrix.msc3575/sync";
+    alice.post(path, &json!({})).await.fails(404, "M_UNRECOGNIZED");
+}
+
+async fn a_support_document_names_those_who_are_configured(hearth: Hearth) {
+    let settings = Settings::new()
+        .set("HEARTH_SUPPORT__EMAIL", "help@hearth.test")
+        .set("HEARTH_SUPPORT__MATRIX_ID", "@help:hearth.test")
+        .set("HEARTH_SUPPORT__PAGE", "https://hearth.test/help");
+    let (server, hearth) = hearth.start(settings).await;
+    let body = hearth.get("/.well-known/matrix/support").await.ok();
+    assert_eq!(
+        body["support_page"].as_str().map(|page| page.trim_end_matches('/')),
+        Some("https://hearth.test/help")
+    );
+    let contacts = list(&body["contacts"]);
+    assert!(contacts.iter().all(|contact| contact["role"].is_string()), "{body}");
+    let has = |key: &str, value: &str| contacts.iter().any(|contact| contact[key] == value);
+    assert!(has("email_address", "help@hearth.test") && has("matrix_id", "@help:hearth.test"), "{body}");
+    server.stop().await;
+}
+
+/// Clients believe it: a feature stands here once a test shows that it works.
+async fn the_features_that_are_advertised_are_these(hearth: Hearth) {
+    let body = hearth.get("/_matrix/client/versions").await.ok();
+    let works = ["org.matrix.msc4069", "uk.tcpip.msc4133", "uk.tcpip.msc4133.stable"];
+    let works: serde_json::Map<String, Value> =
+        works.into_iter().map(|feature| (feature.to_owned(), json!(true))).collect();
+    assert_eq!(body["unstable_features"], Value::Object(works));
 }

@@ -144,6 +144,13 @@ async fn an_empty_list_matches_nothing(hearth: Hearth) {
 async fn rooms_are_chosen_and_left_out(hearth: Hearth) {
     let alice = hearth.user("alice").await;
     let (one, two) = (alice.create_room(json!({})).await, alice.create_room(json!({})).await);
+    for room in [&one, &two] {
+        alice
+            .put(&format!("/user/{}/rooms/{room}/account_data/org.example.a", alice.id), &json!({}))
+            .await
+            .ok();
+        alice.read(room, "m.read", &alice.say(room, "read").await).await;
+    }
     for (rooms, there) in [
         (json!({"rooms": [one]}), (true, false)),
         (json!({"not_rooms": [one]}), (false, true)),

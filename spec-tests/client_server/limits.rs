@@ -177,6 +177,11 @@ async fn limits_by_address_have_their_own_limits(hearth: Hearth) {
     assert_eq!(count(join_all(five("192.0.2.2").map(register)).await), 4);
     assert_eq!(count(join_all(five("192.0.2.2").map(ask)).await), 4);
     assert_eq!(count(join_all(five("192.0.2.2").map(log_in)).await), 4);
+    let check = async |address: &str| {
+        let path = "/_matrix/client/v1/register/m.login.registration_token/validity?token=x";
+        from(hearth.get(path), address).await
+    };
+    assert_eq!(count(join_all(five("192.0.2.4").map(check)).await), 4);
     // To one account from wherever.
     assert!(limited(&log_in("192.0.2.3").await));
     // The addresses of one IPv6 network are one.

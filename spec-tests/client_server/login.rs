@@ -18,6 +18,7 @@ pub fn tests() -> Vec<Test> {
         a_known_device_is_used_again_and_its_old_token_dies,
         a_device_id_that_is_too_long_is_refused,
         two_logins_are_two_devices,
+        a_login_tells_where_the_server_is,
         logging_out_ends_this_session_only,
         logging_out_everywhere_ends_all_sessions,
         logging_out_needs_no_body,
@@ -137,4 +138,12 @@ async fn logging_out_needs_no_body(hearth: Hearth) {
     alice.call("POST", "/logout").await.ok();
     let again = hearth.login(&alice).await;
     again.call("POST", "/logout/all").await.ok();
+}
+
+async fn a_login_tells_where_the_server_is(hearth: Hearth) {
+    let alice = hearth.user("alice").await;
+    let reply = hearth.post("/login", &alice.proof()).await.ok();
+    assert_eq!(reply["home_server"], alice.server());
+    let document = hearth.get("/.well-known/matrix/client").await.ok();
+    assert_eq!(reply["well_known"]["m.homeserver"], document["m.homeserver"]);
 }

@@ -276,7 +276,9 @@ async fn one_who_knocks_can_be_turned_away_or_give_up(hearth: Hearth) {
     alice.kick(&room, &bob).await.ok();
     bob.sync_until(&since, |sync| !sync.left(&room).is_null()).await;
     bob.knock(&room).await.ok();
+    let since = bob.sync().await.next_batch().to_owned();
     bob.leave(&room).await.ok();
+    assert!(!bob.sync_since(&since).await.left(&room).is_null());
     assert_eq!(membership(&alice, &room, &bob).await, "leave");
     alice.ban(&room, &bob).await.ok();
     bob.knock(&room).await.fails(403, "M_FORBIDDEN");
@@ -290,6 +292,16 @@ async fn knocking_works_only_where_the_rule_says_so(hearth: Hearth) {
     bob.knock(&public).await.fails(403, "M_FORBIDDEN");
     let room = knocking_room(&alice).await;
     alice.knock(&room).await.fails(403, "M_FORBIDDEN");
+    // Before version 7 there was no knocking, and before version 10 none beside a restricted rule.
+    for (version, rule) in [("6", "knock"), ("9", "knock_restricted")] {
+        let rule = json!({"type": "m.room.join_rules", "content": {"join_rule": rule, "allow": []}});
+        let room = alice.create_room(json!({"room_version": version, "initial_state": [rule]})).await;
+        bob.knock(&room).await.fails(403, "M_FORBIDDEN");
+    }
+    let rule =
+        json!({"type": "m.room.join_rules", "content": {"join_rule": "knock_restricted", "allow": []}});
+    let room = alice.create_room(json!({"initial_state": [rule]})).await;
+    bob.knock(&room).await.ok();
 }
 
 async fn a_member_of_the_other_room_joins_a_restricted_one(hearth: Hearth) {

@@ -18,6 +18,7 @@ pub fn tests() -> Vec<Test> {
         administrators_and_strangers_are_not_restricted,
         an_administrator_sees_where_a_user_was_last_seen,
         administrators_are_told_that_they_can_restrict,
+        an_administrator_removes_any_alias,
     ]);
     tests
 }
@@ -150,6 +151,9 @@ async fn a_suspended_user_reads_and_leaves_and_takes_no_part(hearth: Hearth) {
     }
     admin.suspend(&alice, false).await.ok();
     alice.join(&open).await.ok();
+    admin.suspend(&carol, true).await.ok();
+    here.login(&carol).await.post("/logout", &json!({})).await.ok();
+    carol.proven("POST", "/account/deactivate", &json!({})).await.ok();
     server.stop().await;
 }
 
@@ -157,6 +161,12 @@ async fn administrators_and_strangers_are_not_restricted(hearth: Hearth) {
     let (server, here, admin) = administrated(&hearth).await;
     admin.lock(&admin, true).await.fails(403, "M_FORBIDDEN");
     admin.suspend(&admin, true).await.fails(403, "M_FORBIDDEN");
+    let (settings, folder) = server.estate();
+    let create = ["user", "create", "second", "--admin", "--password-stdin"];
+    command::ok(&settings, folder.path(), &create, "a password\n").await;
+    for (what, body) in [("lock", json!({"locked": true})), ("suspend", json!({"suspended": true}))] {
+        admin.put(&path(what, "@second:hearth.test"), &body).await.fails(403, "M_FORBIDDEN");
+    }
     let ended = here.user("alice").await;
     ended.proven("POST", "/account/deactivate", &json!({})).await.ok();
     for user in ["@nobody:hearth.test", &ended.id] {
@@ -190,5 +200,16 @@ async fn administrators_are_told_that_they_can_restrict(hearth: Hearth) {
     let capabilities: Value = admin.get("/capabilities").await.ok();
     let moderation = &capabilities["capabilities"]["m.account_moderation"];
     assert_eq!(*moderation, json!({"lock": true, "suspend": true}));
+    server.stop().await;
+}
+
+async fn an_administrator_removes_any_alias(hearth: Hearth) {
+    let (server, here, admin) = administrated(&hearth).await;
+    let alice = here.user("alice").await;
+    alice.create_room(json!({"room_alias_name": "rude"})).await;
+    let alias = format!("/directory/room/{}", enc("#rude:hearth.test"));
+    here.user("bob").await.delete(&alias).await.fails(403, "M_FORBIDDEN");
+    admin.delete(&alias).await.ok();
+    here.get(&alias).await.fails(404, "M_NOT_FOUND");
     server.stop().await;
 }

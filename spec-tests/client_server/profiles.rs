@@ -12,8 +12,10 @@ pub fn tests() -> Vec<Test> {
         a_profile_belongs_to_its_user,
         a_profile_has_values_of_the_right_type,
         a_profile_takes_fields_of_ones_own,
+        a_profile_has_bounds_and_says_which,
         a_change_of_name_reaches_all_rooms,
         a_change_of_name_leaves_rooms_that_one_left_alone,
+        a_change_of_name_needs_nobody_to_let_one_in_again,
         the_same_name_again_changes_nothing,
         a_change_can_be_kept_from_rooms,
         the_paths_that_profiles_had_before_still_work,
@@ -161,4 +163,39 @@ async fn the_paths_that_profiles_had_before_still_work(hearth: Hearth) {
     assert_eq!(alice.get(&path).await.ok(), json!({"org.example.x": 1}));
     alice.delete(&path).await.ok();
     alice.get(&path).await.fails(404, "M_NOT_FOUND");
+}
+
+async fn a_profile_has_bounds_and_says_which(hearth: Hearth) {
+    let alice = hearth.user("alice").await;
+    let field = |key: &str, value: Value| alice.put(&alice.profile(key), &json!({key: value}));
+    let (fits, long) = (format!("a.{}", "k".repeat(253)), format!("a.{}", "k".repeat(254)));
+    field(&fits, json!(1)).await.ok();
+    field(&long, json!(1)).await.fails(400, "M_KEY_TOO_LARGE");
+    field("Not.Named", json!(1)).await.fails(400, "M_INVALID_PARAM");
+    field("org.example.big", json!("x".repeat(66_000))).await.fails(400, "M_PROFILE_TOO_LARGE");
+    let other = json!({"org.example.other": 1});
+    alice.put(&alice.profile("org.example.x"), &other).await.fails(400, "M_MISSING_PARAM");
+    field("avatar_url", json!("https://hearth.test/cat")).await.fails(400, "M_INVALID_PARAM");
+    field("m.tz", json!("Europe/Berlin")).await.ok();
+    field("m.tz", json!("no zone!")).await.fails(400, "M_INVALID_PARAM");
+    // Nothing is something here.
+    field("org.example.nothing", Value::Null).await.ok();
+    let whole = alice.get(&format!("/profile/{}", alice.id)).await.ok();
+    assert_eq!(whole.get("org.example.nothing"), Some(&Value::Null), "{whole}");
+    assert_eq!((&whole["m.tz"], whole.get("org.example.big")), (&json!("Europe/Berlin"), None));
+}
+
+async fn a_change_of_name_needs_nobody_to_let_one_in_again(hearth: Hearth) {
+    let (alice, bob) = (hearth.user("alice").await, hearth.user("bob").await);
+    let club = alice.room_with(&[&bob]).await;
+    let allow = json!([{"type": "m.room_membership", "room_id": club}]);
+    let rule = json!({"type": "m.room.join_rules", "content": {"join_rule": "restricted", "allow": allow}});
+    let room = alice.create_room(json!({"initial_state": [rule]})).await;
+    bob.join(&room).await.ok();
+    bob.leave(&club).await.ok();
+    let since = alice.sync().await.next_batch().to_owned();
+    bob.call_myself("Robert").await.ok();
+    let sync = alice.sync_until(&since, |sync| !sync.timeline(&room).is_empty()).await;
+    let wanted = json!({"membership": "join", "displayname": "Robert"});
+    assert_eq!(sync.timeline(&room)[0]["content"], wanted);
 }

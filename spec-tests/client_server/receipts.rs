@@ -130,7 +130,11 @@ async fn a_receipt_names_a_thread_that_its_event_is_in(hearth: Hearth) {
     let send = |event: &str, thread: &str| {
         alice.post(&path(&room, "m.read", event), &json!({ "thread_id": thread }))
     };
-    for (event, thread) in [(&*thread, "main"), (&*other, "main"), (&*inside, &*thread), (reaction, &*thread)]
+    let to_root = json!({"m.relates_to": {"rel_type": "m.annotation", "event_id": thread, "key": "+"}});
+    let to_root = alice.send(&room, "m.reaction", &to_root).await.ok();
+    let to_root = to_root["event_id"].as_str().expect("event_id");
+    for (event, thread) in
+        [(&*thread, "main"), (&*other, "main"), (to_root, "main"), (&*inside, &*thread), (reaction, &*thread)]
     {
         send(event, thread).await.ok();
     }

@@ -19,6 +19,7 @@ pub fn tests() -> Vec<Test> {
         a_taken_name_is_refused_before_authentication,
         an_invalid_name_is_refused_before_authentication,
         a_free_name_is_available_and_a_taken_one_is_not,
+        a_name_taken_in_the_meantime_is_refused,
         another_kind_of_account_is_refused,
         a_session_is_of_use_for_one_account_only,
         a_stage_that_is_not_offered_does_not_authenticate,
@@ -119,7 +120,9 @@ async fn an_invalid_name_is_refused_before_authentication(hearth: Hearth) {
 async fn a_free_name_is_available_and_a_taken_one_is_not(hearth: Hearth) {
     let alice = hearth.user("alice").await;
     let available = |name: &str| hearth.get(&format!("/register/available?username={name}"));
-    assert_eq!(available(&fresh("free")).await.ok(), json!({"available": true}));
+    let free = fresh("free");
+    assert_eq!(available(&free).await.ok(), json!({"available": true}));
+    register(&hearth, json!({"username": free, "password": "p"})).await.ok();
     available(alice.localpart()).await.fails(400, "M_USER_IN_USE");
     available("with%20space").await.fails(400, "M_INVALID_USERNAME");
     hearth.get("/register/available").await.fails(400, "M_MISSING_PARAM");
@@ -190,4 +193,12 @@ async fn closed_registration_is_forbidden(hearth: Hearth) {
     let (server, hearth) = hearth.start(settings).await;
     hearth.post("/register", &json!({"username": "alice", "password": "p"})).await.fails(403, "M_FORBIDDEN");
     server.stop().await;
+}
+
+async fn a_name_taken_in_the_meantime_is_refused(hearth: Hearth) {
+    let mut body = json!({"username": fresh("a"), "password": "p"});
+    let slow = hearth.post("/register", &body).await;
+    register(&hearth, body.clone()).await.ok();
+    body["auth"] = json!({"type": "m.login.dummy", "session": slow.body["session"]});
+    hearth.post("/register", &body).await.fails(400, "M_USER_IN_USE");
 }

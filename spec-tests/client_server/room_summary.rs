@@ -12,6 +12,7 @@ pub fn tests() -> Vec<Test> {
         a_room_is_found_by_its_alias,
         a_closed_room_is_told_to_those_inside_and_invited,
         a_room_that_lets_in_members_of_another_is_told_to_those,
+        a_room_that_one_may_knock_at_is_told_to_anyone,
         a_room_that_is_not_told_is_as_unknown_as_none,
     ]
 }
@@ -104,4 +105,13 @@ async fn a_room_that_is_not_told_is_as_unknown_as_none(hearth: Hearth) {
     let none = summary(&bob, "!nowhere:hearth.test").await.fails(404, "M_NOT_FOUND");
     assert_eq!(closed, none);
     summary(&bob, "nonsense").unchecked().await.fails(400, "M_INVALID_PARAM");
+}
+
+async fn a_room_that_one_may_knock_at_is_told_to_anyone(hearth: Hearth) {
+    let (alice, bob) = (hearth.user("alice").await, hearth.user("bob").await);
+    for rule in ["knock", "knock_restricted"] {
+        let state = json!({"type": "m.room.join_rules", "content": {"join_rule": rule}});
+        let room = alice.create_room(json!({"initial_state": [state]})).await;
+        assert_eq!(summary(&bob, &room).await.ok()["join_rule"], rule);
+    }
 }

@@ -31,6 +31,7 @@ pub fn tests() -> Vec<Test> {
         one_sees_ones_own_messages,
         messages_come_once_and_in_order_through_many_syncs,
         the_summary_counts_members_and_names_heroes,
+        the_heroes_are_five_others_and_those_who_left_where_nobody_else_is,
         events_tell_what_they_replaced,
         devices_sync_apart,
     ]
@@ -358,6 +359,36 @@ async fn the_summary_counts_members_and_names_heroes(hearth: Hearth) {
     let query = format!("timeout=0&since={}", enc(sync.next_batch()));
     let next = alice.sync_filtered(&lazy, &query).await;
     assert_eq!(next.joined(&room)["summary"]["m.joined_member_count"], 3);
+}
+
+async fn the_heroes_are_five_others_and_those_who_left_where_nobody_else_is(hearth: Hearth) {
+    let alice = hearth.user("alice").await;
+    let room = alice.room_with(&[]).await;
+    let mut others = Vec::new();
+    for _ in 0..6 {
+        others.push(hearth.user("other").await);
+    }
+    for other in &others {
+        other.join(&room).await.ok();
+    }
+    let lazy = json!({"room": {"state": {"lazy_load_members": true}}});
+    let heroes = async || {
+        let sync = alice.sync_filtered(&lazy, "timeout=0").await;
+        let heroes = list(&sync.joined(&room)["summary"]["m.heroes"]);
+        let heroes: Vec<_> = heroes.iter().map(|id| id.as_str().unwrap().to_owned()).collect();
+        let events = [sync.state(&room), sync.timeline(&room)].concat();
+        assert!(heroes.iter().all(|id| find(&events, "m.room.member", id).is_some()), "{}", sync.body);
+        heroes
+    };
+    let found = heroes().await;
+    assert_eq!((found.len(), found.contains(&alice.id)), (5, false), "{found:?}");
+    for other in &others[1..] {
+        other.leave(&room).await.ok();
+    }
+    assert_eq!(heroes().await, [others[0].id.clone()]);
+    others[0].leave(&room).await.ok();
+    let found = heroes().await;
+    assert_eq!((found.len(), found.contains(&alice.id)), (5, false), "{found:?}");
 }
 
 async fn events_tell_what_they_replaced(hearth: Hearth) {

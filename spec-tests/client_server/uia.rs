@@ -15,6 +15,7 @@ pub fn tests() -> Vec<Test> {
         an_unknown_session_is_replaced_by_a_new_one,
         an_auth_that_is_no_object_is_refused,
         a_page_of_an_unknown_session_or_stage_is_not_found,
+        every_stage_has_a_page,
     ];
     tests.extend(tests![own_server:
         stages_are_passed_in_their_order,
@@ -171,4 +172,29 @@ async fn a_page_asks_for_the_token_until_it_is_right(hearth: Hearth) {
     let half = register(&hearth, &body, json!({"session": session})).await;
     assert_eq!((half.status, &half.body["completed"]), (401, &json!([TOKEN])));
     server.stop().await;
+}
+
+async fn every_stage_has_a_page(hearth: Hearth) {
+    let body = json!({"username": fresh("a"), "password": "p"});
+    let session = begin(&hearth, &body).await;
+    let path = format!("/_matrix/client/v3/auth/{DUMMY}/fallback/web?session={session}");
+    let page = hearth.get(&path).unchecked().await;
+    assert!(page.status == 200 && page.text.contains("<form"), "{}", page.text);
+    let done = hearth.call("POST", &path).bytes(format!("session={session}")).unchecked().await;
+    assert!(done.status == 200 && done.text.contains("authDone"), "{}", done.text);
+    register(&hearth, &body, json!({"session": session})).await.ok();
+    let alice = hearth.user("alice").await;
+    let devices = json!({"devices": [hearth.login(&alice).await.device]});
+    let session = alice.post("/delete_devices", &devices).await.body["session"].clone();
+    let form = format!("session={}&user={}&password=", session.as_str().unwrap(), alice.localpart());
+    let path = format!(
+        "/_matrix/client/v3/auth/m.login.password/fallback/web?session={}",
+        session.as_str().unwrap()
+    );
+    for (password, word) in [("wrong", "<form"), (&*alice.password.replace(' ', "+"), "authDone")] {
+        let page = hearth.call("POST", &path).bytes(format!("{form}{password}")).unchecked().await;
+        assert!(page.status == 200 && page.text.contains(word), "{}", page.text);
+    }
+    let proven = json!({"devices": devices["devices"], "auth": {"session": session}});
+    alice.post("/delete_devices", &proven).await.ok();
 }

@@ -101,4 +101,7 @@ async fn a_server_listens_on_a_unix_socket_too(hearth: Hearth) {
         assert!(tries < 600, "no answer over the socket");
     };
     assert_eq!(ready.json::<serde_json::Value>().await.unwrap(), json!({"status": "ready"}));
+    // It was not told where it is to be reached, so it tells nobody.
+    let document = client.get("http://hearth.test/.well-known/matrix/client").send().await.unwrap();
+    assert_eq!(document.status(), 404);
 }
