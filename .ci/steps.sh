@@ -15,11 +15,11 @@ step() {
     printf '\n==== %s\n' "$name"
     "$@" > >(tee "$work/output") 2>&1 || code=$?
     wait $! 2>/dev/null || true
-    # libtest's last lines, and our own.
+    # libtest's last lines, and of our own the last one: it is the sum of those before.
     read -r good bad < <(awk '
         /^test result: / { for (i = 1; i <= NF; i++) { if ($i == "passed;") good += $(i-1); if ($i == "failed;") bad += $(i-1) } }
-        /^[0-9]+ passed, [0-9]+ failed$/ { good += $1; bad += $3 }
-        END { print good + 0, bad + 0 }' "$work/output")
+        /^[0-9]+ passed, [0-9]+ failed$/ { own_good = $1; own_bad = $3 }
+        END { print good + own_good, bad + own_bad }' "$work/output")
     if ((code != 0 && bad == 0)); then bad=1; fi
     if ((code == 0 && good == 0)); then good=1; fi
     passed=$((passed + good))
