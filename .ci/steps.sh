@@ -71,6 +71,8 @@ client_tools() {
 real_clients() (
     port=$((20000 + RANDOM % 10000))
     export HEARTH_DATA_DIR=$work/data HEARTH_LISTEN=127.0.0.1:$port HEARTH_LIMITS__ENABLED=false
+    # Nobody waits for minutes until somebody goes idle.
+    export HEARTH_PRESENCE__ACTIVE_FOR=2s HEARTH_PRESENCE__IDLE_AFTER=5s HEARTH_PRESENCE__OFFLINE_AFTER=3s
     client_tools || exit 1
     grep -q 'cargo run --release' README.md || { echo "the README starts the server otherwise"; exit 1; }
     cargo build --release || exit 1

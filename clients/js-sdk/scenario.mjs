@@ -8,6 +8,7 @@
  */
 
 import { isDeepStrictEqual } from "node:util";
+import { Around } from "./around.mjs";
 import { LONG_POLL_MS, Person, TIMELINE_LIMIT, random, refusal, seconds, told } from "./person.mjs";
 import { Failure, Report, show } from "./report.mjs";
 import { quiet, sdk } from "./sdk.mjs";
@@ -17,6 +18,8 @@ const { createClient, Direction, EventType, MsgType, Preset, TimelineWindow } = 
 // Sending is one request after the other, and a debug build is allowed to be slow.
 const OFFLINE_STEP_SECONDS = 300;
 const OFFLINE_MESSAGES = 500;
+// As long as the server is configured to wait, twice.
+const PRESENCE_STEP_SECONDS = 420;
 const PASSWORD = "a long enough Passw0rd for anyone";
 
 class Scenario {
@@ -443,6 +446,11 @@ class Scenario {
         await report.step("redact", () => this.redact());
         await report.step("change a display name", () => this.renameOneself());
         await report.step("page back to the creation", () => this.pageBack());
+        const around = new Around(report, this.anna, this.bert, this.direct);
+        await report.step("typing", () => around.typing());
+        await report.step("unread counts, receipts", () => around.unreadAndRead());
+        await report.step("a profile seen in a room", () => around.profile());
+        await report.step("idle, offline, back", () => around.presence(), PRESENCE_STEP_SECONDS);
         await report.step(`be offline for ${OFFLINE_MESSAGES} messages`, () => this.offline(), OFFLINE_STEP_SECONDS);
         await report.step("page back over everything", () => this.pageBackOverEverything());
         await report.step("a second device", () => this.secondDevice());

@@ -22,11 +22,14 @@ from nio import (
     RoomMessageText,
     RoomPreset,
 )
+from around import Around
 from person import Failure, Person, Report, Sent, account, good, timeline_of, told
 
 # Sending is one request after the other, and a debug build is allowed to be slow.
 OFFLINE_STEP_SECONDS = 300
 OFFLINE_MESSAGES = 500
+# As long as the server is configured to wait, twice.
+PRESENCE_STEP_SECONDS = 420
 OFFLINE_TIMELINE_LIMIT = 20
 PASSWORD = "a long enough Passw0rd for anyone"
 
@@ -402,6 +405,11 @@ class Scenario:
         await step("redact", self.redact)
         await step("change a display name", self.rename_oneself)
         await step("page back to the creation", lambda: self.page_back(7))
+        around = Around(self.report, self.anna, self.bert, self.direct)
+        await step("typing", around.typing)
+        await step("unread counts, receipts", around.unread_and_read)
+        await step("a profile seen in a room", around.profile)
+        await step("idle, offline, back", around.presence, PRESENCE_STEP_SECONDS)
         await step(f"be offline for {OFFLINE_MESSAGES} messages", self.offline, OFFLINE_STEP_SECONDS)
         await step("page back over everything", lambda: self.page_back(100))
         await step("a second device", self.second_device)
