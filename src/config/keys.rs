@@ -236,7 +236,7 @@ settings! {
     limits_max_connections_per_address: u32, "limits.max_connections_per_address" = "2000";
     "How many of them one address may have; more are closed at once. Proxies in trusted_proxies are not limited."
 
-    limits_max_requests: u32, "limits.max_requests" = "64";
+    limits_max_requests: u32, "limits.max_requests" = "256";
     "How many requests are worked on at a time, syncs and logins aside; more wait a moment and are answered 429, so that these stay fast."
 
     limits_syncs_per_device: u32, "limits.syncs_per_device" = "16";
