@@ -108,7 +108,7 @@ async fn an_oversized_body_is_refused_before_it_is_read(hearth: Hearth) {
 async fn paths_that_are_no_text_are_refused(hearth: Hearth) {
     let alice = hearth.user("alice").await;
     let room = alice.create_room(json!({})).await;
-    for bad in ["%FF", "%C3%28", "%ED%A0%80", "a%00b"] {
+    for bad in ["%FF", "%C3%28", "%ED%A0%80"] {
         for (method, path) in [
             ("GET", format!("/_matrix/client/v3/rooms/{bad}/state")),
             ("GET", format!("/_matrix/client/v3/profile/{bad}")),

@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use crate::harness::hearth::http;
+use crate::harness::raw::RawRequest;
 use crate::harness::rooms::text;
 use crate::harness::server::{Server, Settings};
 use crate::harness::{Hearth, Reply, Test, User, cluster, tests};
@@ -24,6 +25,7 @@ pub fn tests() -> Vec<Test> {
         clients_that_are_slow_keep_nobody_waiting,
         a_device_has_a_number_of_syncs,
         a_user_has_a_number_of_filters,
+        a_path_with_a_nul_is_refused,
     ]
 }
 
@@ -299,5 +301,29 @@ async fn a_user_has_a_number_of_filters(hearth: Hearth) {
     let first: &Value = &kept[0]["filter_id"];
     alice.get(&format!("{path}/{}", first.as_str().unwrap())).await.ok();
     keep(1).await.ok();
+    end(server).await;
+}
+
+// A server of its own: what stands in front of others may refuse these itself.
+async fn a_path_with_a_nul_is_refused(hearth: Hearth) {
+    let (server, own) = hearth.start(Settings::new()).await;
+    let alice = own.user("alice").await;
+    let room = alice.create_room(json!({})).await;
+    for (method, path) in [
+        ("GET", "/_matrix/client/v3/rooms/a%00b/state".to_owned()),
+        ("GET", "/_matrix/client/v3/profile/a%00b".to_owned()),
+        ("PUT", format!("/_matrix/client/v3/rooms/{room}/send/a%00b/t")),
+        ("PUT", format!("/_matrix/client/v3/rooms/{room}/state/org.example.s/a%00b")),
+        ("PUT", format!("/_matrix/client/v3/user/{}/account_data/a%00b", alice.id)),
+    ] {
+        let request = RawRequest {
+            method: method.to_owned(),
+            target: path.clone().into_bytes(),
+            token: Some(alice.token.clone()),
+            body: b"{}".to_vec(),
+        };
+        let reply = request.send(own.base()).await;
+        assert_eq!((reply.status, reply.errcode()), (400, "M_INVALID_PARAM"), "{method} {path}: {}", reply.text);
+    }
     end(server).await;
 }

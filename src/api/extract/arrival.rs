@@ -16,9 +16,9 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::route::{Body as Expected, Policy};
 
-/// Of a body that is too large, so much more is read and thrown away, so that the client has sent all of it
-/// when the answer comes and does not mistake it for a broken connection.
-const DRAINED: usize = 4 * 1024 * 1024;
+/// Of a body that is too large, so many bytes more are read and thrown away, so that the client has sent all of
+/// it when the answer comes and does not mistake it for a broken connection. A proxy sends whatever it was sent.
+const DRAINED: usize = 64 * 1024 * 1024;
 
 /// A request whose caller is known and whose body is all there.
 pub(super) struct Arrival {
