@@ -20,6 +20,9 @@ pub(crate) const SERVER_NAME: &str = "bench.test";
 /// Enough for a server, a filler and a few onlookers.
 const CONNECTIONS: u32 = 100;
 
+/// The most clients that a server is measured with.
+const CLIENTS: &str = "30000";
+
 /// How long a server may take to start or to stop.
 const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -108,6 +111,9 @@ impl Rig {
             .env("HEARTH_LISTEN", &address)
             .env("HEARTH_METRICS__LISTEN", &metrics)
             .env("HEARTH_LIMITS__ENABLED", "false")
+            // Everybody comes from one address.
+            .env("HEARTH_LIMITS__MAX_CONNECTIONS", CLIENTS)
+            .env("HEARTH_LIMITS__MAX_CONNECTIONS_PER_ADDRESS", CLIENTS)
             .stdout(log.try_clone()?)
             .stderr(log)
             .kill_on_drop(true);
