@@ -9,6 +9,7 @@ mod deactivation;
 mod devices;
 mod discovery;
 mod endpoints;
+mod event_streams;
 mod filters;
 mod guesses;
 mod ignored_users;
@@ -29,6 +30,7 @@ mod refresh;
 mod register;
 mod room_summary;
 mod sending;
+mod streams;
 mod sync;
 mod sync_sections;
 mod typing;
@@ -50,6 +52,7 @@ pub fn tests() -> Vec<Test> {
         devices::tests(),
         discovery::tests(),
         endpoints::tests(),
+        event_streams::tests(),
         filters::tests(),
         guesses::tests(),
         ignored_users::tests(),
@@ -70,6 +73,7 @@ pub fn tests() -> Vec<Test> {
         register::tests(),
         room_summary::tests(),
         sending::tests(),
+        streams::tests(),
         sync::tests(),
         sync_sections::tests(),
         typing::tests(),

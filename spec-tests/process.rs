@@ -12,6 +12,7 @@ mod profiles;
 mod proxy;
 mod replicas;
 mod start;
+mod streams;
 mod systemd;
 
 use crate::harness::Test;
@@ -31,6 +32,7 @@ pub fn tests() -> Vec<Test> {
         proxy::tests(),
         replicas::tests(),
         start::tests(),
+        streams::tests(),
         systemd::tests(),
     ]
     .concat()

@@ -45,6 +45,11 @@ impl Supervisor {
         self.connections.spawn(task);
     }
 
+    /// What tracks the connections: whoever keeps one beyond its task holds a token of it.
+    pub(crate) fn connections(&self) -> TaskTracker {
+        self.connections.clone()
+    }
+
     /// Waits until a task without which the server cannot go on has failed.
     pub(crate) async fn failed(&self) {
         self.failed.cancelled().await;

@@ -98,6 +98,17 @@ impl Filler {
         stream::iter(making).buffered(AT_A_TIME).try_collect().await
     }
 
+    /// Logs somebody in on more devices; the access tokens.
+    pub async fn devices(&self, person: &Person, count: usize) -> Result<Vec<String>> {
+        let mut tokens = Vec::with_capacity(count);
+        for number in 0..count {
+            let (token, _) = self.accounts.new_login_token(person.author.nid).await?;
+            let device = NewDevice { id: Some(format!("BENCH{number}").into()), ..NewDevice::default() };
+            tokens.push(self.accounts.log_in_by_token(&token, device).await?.access_token);
+        }
+        Ok(tokens)
+    }
+
     /// Makes a room that anybody may join.
     pub async fn room(&self, creator: &Person) -> Result<OwnedRoomId> {
         let version = room_version::rules(&room_version::DEFAULT).ok_or("the default room version")?;

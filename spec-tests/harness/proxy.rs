@@ -1,7 +1,7 @@
 //! A proxy on the loopback that sends each request to the next of several replicas in turn.
 //!
 //! It passes bytes on as they come, with one change: each connection carries one request, so that the next
-//! request, on the next connection, goes elsewhere.
+//! request, on the next connection, goes elsewhere. What becomes a WebSocket is left as it is.
 
 use std::io;
 use std::sync::Arc;
@@ -87,6 +87,9 @@ async fn relay(turns: Arc<Turns>, mut client: TcpStream) -> io::Result<()> {
 
 /// The head of a request, without the empty line, as one after which the connection is closed.
 fn last_of_its_connection(head: &[u8]) -> Vec<u8> {
+    if head.to_ascii_lowercase().windows(9).any(|part| part == b"\nupgrade:") {
+        return head.to_vec();
+    }
     let mut changed = Vec::with_capacity(head.len());
     for line in head.split(|byte| *byte == b'\n') {
         let name = line.split(|byte| *byte == b':').next().unwrap_or_default();

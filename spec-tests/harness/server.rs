@@ -203,6 +203,14 @@ impl Server {
         self.child.id().expect("the server runs")
     }
 
+    /// How much memory it holds, in KiB.
+    pub fn memory_kib(&self) -> u64 {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the server runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");
+        line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number")
+    }
+
     /// Its data directory.
     pub fn data_dir(&self) -> PathBuf {
         self.folder.path().join("data")

@@ -45,6 +45,11 @@ impl User {
         Self { client: door.client().clone(), ..self.clone() }
     }
 
+    /// Where the server is that this login speaks to.
+    pub fn base(&self) -> &str {
+        self.client.base()
+    }
+
     /// A request with this user's token.
     pub fn call(&self, method: &str, path: &str) -> Call {
         self.client.call(Method::from_bytes(method.as_bytes()).unwrap(), path).token(&self.token)

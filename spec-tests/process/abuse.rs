@@ -323,7 +323,12 @@ async fn a_path_with_a_nul_is_refused(hearth: Hearth) {
             body: b"{}".to_vec(),
         };
         let reply = request.send(own.base()).await;
-        assert_eq!((reply.status, reply.errcode()), (400, "M_INVALID_PARAM"), "{method} {path}: {}", reply.text);
+        assert_eq!(
+            (reply.status, reply.errcode()),
+            (400, "M_INVALID_PARAM"),
+            "{method} {path}: {}",
+            reply.text
+        );
     }
     end(server).await;
 }

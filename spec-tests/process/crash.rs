@@ -1,6 +1,8 @@
 //! Kill -9 under load: nothing that was acknowledged is lost, and nothing is there twice.
 
 pub mod crowd;
+mod door;
+mod feed;
 mod victim;
 
 use std::env;

@@ -20,6 +20,7 @@ use ruma::OwnedServerName;
 use ruma::api::client::discovery::discover_support;
 
 use crate::admission::Admission;
+use crate::client::Streams;
 use crate::health::Readiness;
 use crate::rate_limit::RateLimits;
 
@@ -49,6 +50,8 @@ pub struct Services {
     pub presences: Presences,
     /// Sync.
     pub sync: Sync,
+    /// The open streams.
+    pub streams: Streams,
     /// How many requests are worked on at a time.
     pub admission: Admission,
     /// Rate limits.

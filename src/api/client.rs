@@ -22,12 +22,16 @@ mod room_events;
 mod room_state;
 mod send;
 mod session;
+mod stream;
 mod sync;
 mod tags;
 mod typing;
 mod uia_fallback;
 mod versions;
 mod voip;
+
+pub(crate) use self::stream::routes as stream_routes;
+pub use self::stream::{StreamSettings, Streams};
 
 use crate::route::Route;
 

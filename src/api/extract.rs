@@ -15,7 +15,8 @@ use ruma::api::error::{DeserializationError, ErrorKind};
 use serde_json::{Map, Value};
 
 pub use self::address::Peer;
-pub(crate) use self::identity::{CallerExt, Identify, Who};
+pub(crate) use self::address::of as address;
+pub(crate) use self::identity::{CallerExt, Identify, Who, token};
 pub(crate) use self::shape::At;
 
 use self::arrival::Arrival;
@@ -52,6 +53,15 @@ where
     let (arrival, caller) = Arrival::receive::<T::Authentication>(app, policy, request).await?;
     let request = parse(&arrival.parts, &arrival.arguments, &arrival.body)?;
     Ok(Ruma { request, caller })
+}
+
+/// A request as it arrived, and who makes it.
+pub(crate) async fn arrived<A>(app: &App, policy: Policy, request: Request) -> Result<(Parts, A::Caller)>
+where
+    A: Identify,
+{
+    let (arrival, caller) = Arrival::receive::<A>(app, policy, request).await?;
+    Ok((arrival.parts, caller))
 }
 
 pub(crate) async fn interactive<T>(app: &App, policy: Policy, request: Request) -> Result<Interactive<T>>

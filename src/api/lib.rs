@@ -22,6 +22,7 @@ use axum::routing::on_service;
 
 pub use self::admission::Admission;
 pub use self::app::{App, Services, Settings, Support};
+pub use self::client::{StreamSettings, Streams};
 pub use self::extract::Peer;
 pub use self::health::Readiness;
 pub use self::rate_limit::{Family, RateLimits, Rates};
@@ -32,22 +33,34 @@ use self::route::{Route, Served};
 ///
 /// Requests should carry a [`Peer`] among their extensions; without one the client's address is unknown.
 pub fn router(app: App) -> Router {
-    let mut router = Router::new();
-    for route in routes() {
+    let router = serve(&app, Router::new(), routes());
+    // What comes over a stream is answered by everything else.
+    let requests = finish(app.clone(), router.clone());
+    let router = serve(&app, router, client::stream_routes(&requests));
+    finish(app, router)
+}
+
+fn serve(app: &App, mut served: Router, routes: Vec<Route>) -> Router {
+    for route in routes {
         let filter = route.filter();
         let paths = route.paths().to_vec();
-        let served = Served::new(app.clone(), route);
+        let service = Served::new(app.clone(), route);
         for path in paths {
-            router = router.route(&path, on_service(filter, served.clone()));
+            served = served.route(&path, on_service(filter, service.clone()));
         }
     }
+    served
+}
+
+/// What holds for every request.
+fn finish(app: App, router: Router) -> Router {
     router
         .fallback(route::unknown_path)
         .method_not_allowed_fallback(route::wrong_method)
         .layer(axum::middleware::from_fn_with_state(app, front::serve))
 }
 
-/// Every route of the server.
+/// Every route of the server but those of streams.
 fn routes() -> Vec<Route> {
     let mut routes = health::routes();
     routes.extend(well_known::routes());

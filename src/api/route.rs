@@ -15,6 +15,7 @@ use axum::routing::MethodFilter;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use hearth_services::accounts::{Caller, Restrictions};
+use http::request::Parts;
 use http::{Method, StatusCode};
 use ruma::api::error::ErrorKind;
 use ruma::api::path_builder::PathBuilder;
@@ -250,6 +251,25 @@ where
         .boxed()
     };
     Route::new(T::METHOD, paths::<T>(), Arc::new(answer))
+}
+
+/// A path of our own whose handler takes a request without a body as it arrived, and who makes it.
+pub(crate) fn arriving<A, F, Fut>(method: Method, path: &'static str, handler: F) -> Route
+where
+    A: Identify<Caller = A> + Send + 'static,
+    F: Fn(App, (Parts, A)) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Response>> + Send + 'static,
+{
+    let handler = Arc::new(handler);
+    let answer = move |app: App, policy, request| {
+        let handler = Arc::clone(&handler);
+        async move {
+            let arrived = extract::arrived::<A>(&app, policy, request).await?;
+            handler(app, arrived).await
+        }
+        .boxed()
+    };
+    Route::new(method, vec![path.to_owned()], Arc::new(answer))
 }
 
 /// A path of our own, which takes nothing.

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use hearth_api::{Admission, App, RateLimits, Readiness, Services, Settings, Support};
+use hearth_api::{
+    Admission, App, RateLimits, Readiness, Services, Settings, StreamSettings, Streams, Support,
+};
 use hearth_core::pdu::SigningKey;
 use hearth_services::StoreError;
 use hearth_services::account_data::AccountData;
@@ -70,11 +72,20 @@ pub(super) async fn compose(
         typing,
         presences,
         sync,
+        streams: Streams::new(streams(config), foundation.supervisor.connections()),
         admission: Admission::new(config.limits_max_requests),
         limits: RateLimits::new(limits::rates(config), log.clone()),
         readiness,
         settings: settings(config),
     }))
+}
+
+fn streams(config: &Config) -> StreamSettings {
+    StreamSettings {
+        heartbeat: config.stream_heartbeat,
+        origins: config.stream_origins.clone(),
+        per_address: usize::try_from(config.limits_max_connections_per_address).unwrap_or(usize::MAX),
+    }
 }
 
 const fn sync_settings(config: &Config) -> SyncSettings {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use futures_util::FutureExt;
+use futures_util::TryFutureExt;
 use hearth_api::Peer;
 use hearth_services::seldom::Seldom;
 use hyper::body::Incoming;
@@ -29,7 +29,7 @@ use tower::ServiceExt;
 pub(crate) use self::crowd::Crowd;
 
 use self::guarded::Guarded;
-use self::idle::Idle;
+use self::idle::{Held, Idle};
 use crate::config::Listen;
 use crate::lifecycle::Stages;
 use crate::supervisor::Supervisor;
@@ -183,7 +183,8 @@ async fn serve(stream: Box<dyn Stream>, peer: Peer, serving: Serving) {
         let busy = requests.begin();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer);
-        router.clone().oneshot(request).inspect(move |_| drop(busy))
+        let response = router.clone().oneshot(request);
+        response.map_ok(move |response| response.map(|body| Body::new(Held::new(body, busy))))
     });
     let stream = Guarded::new(stream, patience.header, patience.stall);
     let mut builder = Builder::new(TokioExecutor::new());

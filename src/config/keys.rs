@@ -263,6 +263,12 @@ settings! {
     sync_max_timeout: Duration, "sync.max_timeout" = "5m";
     "The longest that a sync waits for something new, whatever the client asks for."
 
+    stream_heartbeat: Duration, "stream.heartbeat" = "30s";
+    "How often each end of a WebSocket or an event stream says that it is there; a client that misses two is gone."
+
+    stream_origins: Vec<String>, "stream.origins" = "*";
+    "The origins of web pages that may open streams, such as https://chat.example.org; * for all."
+
     typing_max_timeout: Duration, "typing.max_timeout" = "2m";
     "The longest that somebody is shown as typing without saying so again."
 

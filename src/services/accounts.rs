@@ -14,6 +14,7 @@ mod refresh;
 mod restriction;
 mod secret;
 mod session;
+mod stream_ticket;
 pub mod uia;
 
 use std::net::IpAddr;
@@ -22,12 +23,11 @@ use std::time::Duration;
 
 use hearth_core::id::UserNid;
 use hearth_store::Store;
-use hearth_store::account::TokenHash;
 use hearth_store::log::{Change, Entry, Proposal};
 use ruma::profile::ProfileFieldName;
 use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId, UserId};
 
-pub use hearth_store::account::{ListedAccount, LocalUser, Restrictions};
+pub use hearth_store::account::{ListedAccount, LocalUser, Restrictions, TokenHash};
 pub use hearth_store::device::Device;
 
 pub use self::erased::ErasedUsers;
@@ -37,6 +37,7 @@ pub use self::policy::{Registration, RegistrationMode, RegistrationPolicy};
 pub use self::refresh::{Refreshed, Renewal};
 pub use self::restriction::Restriction;
 pub use self::session::{Caller, NewDevice, OpenedSession};
+pub use self::stream_ticket::{EventStream, KEPT_EVERY};
 
 use self::guesses::{About, Guess};
 use self::last_seen::LastSeen;
@@ -356,24 +357,28 @@ impl Accounts {
 
     /// Whose token this is, if it is good.
     pub async fn caller(&self, token: &str) -> Result<Option<Caller>, AccountError> {
-        let hash = secret::hash(token);
-        let owner = match self.0.owners.get(&hash) {
+        self.caller_of(&secret::hash(token)).await
+    }
+
+    /// Whose token this is what is kept of, if it is good.
+    pub async fn caller_of(&self, hash: &TokenHash) -> Result<Option<Caller>, AccountError> {
+        let owner = match self.0.owners.get(hash) {
             Some(owner) => owner,
-            None => match self.0.store.token_owner(&hash).await? {
+            None => match self.0.store.token_owner(hash).await? {
                 Some(owner) => {
-                    self.0.owners.insert(hash, owner);
+                    self.0.owners.insert(*hash, owner);
                     owner
                 }
                 None => return Ok(None),
             },
         };
         let Some(user) = self.local_user(owner).await? else { return Ok(None) };
-        let Some(session) = session::find(&user, &hash) else { return Ok(None) };
+        let Some(session) = session::find(&user, hash) else { return Ok(None) };
         if session.expires_ts.is_some_and(|expires| expires <= clock::now_ms()) {
             return Err(AccountError::TokenExpired);
         }
         if session.unused {
-            self.confirm(owner, &session.device_id, &hash).await;
+            self.confirm(owner, &session.device_id, hash).await;
         }
         Ok(Some(Caller::of(&user, session)))
     }

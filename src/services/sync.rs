@@ -5,9 +5,12 @@
 //!
 //! What happened lately is in memory, kept true by the log; see [`memory`]. A sync whose token is recent makes no
 //! statement unless its user's memberships or account data changed.
+//!
+//! A long poll asks once and waits; a stream ([`Follow`]) asks again and again on one connection.
 
 mod engine;
 mod ephemeral;
+mod follow;
 mod heroes;
 mod judge;
 mod memory;
@@ -34,6 +37,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use self::ephemeral::Passing;
+pub use self::follow::{Follow, Update};
 
 use self::engine::{Changes, Engine, View};
 use self::memory::Connection;
@@ -157,20 +161,12 @@ impl Sync {
     ) -> Result<Changes, SyncError> {
         let engine = &self.inner.engine;
         let _poll = self.inner.polls.begin(viewer)?;
-        if let Some(since) = since {
-            if !engine.log.is_known(since).await? {
-                return Err(SyncError::UnknownToken);
-            }
-            engine.wait_applied(since).await?;
-        }
+        engine.check(since).await?;
         let deadline = Instant::now() + timeout.min(self.inner.longest_wait);
         let mut connection = Connection::open(&engine.memory, viewer.user);
         let mut closed_before = None;
         loop {
-            // It is never closed; were it, nothing would be limited.
-            let turn = self.inner.turns.acquire().await.ok();
-            let changes = engine.changes(&mut connection, viewer, since, view).await?;
-            drop(turn);
+            let changes = self.inner.changes(&mut connection, viewer, since, view).await?;
             let closed_before = *closed_before.get_or_insert(changes.sessions_closed);
             let answer = since.is_none()
                 || view.full_state
@@ -187,6 +183,21 @@ impl Sync {
             engine.wait_applied(changes.upto).await?;
             return Ok(changes);
         }
+    }
+}
+
+impl Inner {
+    /// What changed for a reader, when it is their turn.
+    async fn changes(
+        &self,
+        connection: &mut Connection,
+        viewer: &Viewer,
+        since: Option<Position>,
+        view: View<'_>,
+    ) -> Result<Changes, SyncError> {
+        // It is never closed; were it, nothing would be limited.
+        let _turn = self.turns.acquire().await.ok();
+        self.engine.changes(connection, viewer, since, view).await
     }
 }
 

@@ -27,6 +27,7 @@ mod registration_token;
 pub mod room;
 pub mod server;
 pub mod statements;
+pub mod stream_ticket;
 pub mod turn;
 pub mod uia;
 pub mod unread;

@@ -10,17 +10,15 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use super::door::{Door, PATIENCE, PAUSE, gap};
+use super::feed::Feed;
 use crate::harness::rooms::text;
 use crate::harness::sync::list;
-use crate::harness::{Hearth, Reply, User, enc};
+use crate::harness::{Hearth, User, enc};
 
 const SENDERS: usize = 20;
 const READERS: usize = 20;
 const ROOMS: usize = 4;
-/// How long to wait before asking again what was not answered.
-const PAUSE: Duration = Duration::from_millis(50);
-/// Longer than a server that comes back needs, and the readers to catch up.
-const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The crowd, and what it counts.
 pub struct Crowd {
@@ -150,18 +148,26 @@ impl Crowd {
         sent
     }
 
-    /// Some read on at once and some linger, so that some hear of each event and others find gaps.
+    /// Some read on at once and some linger, so that some hear of each event and others find gaps; by every kind
+    /// of sync.
     async fn read(self: Arc<Self>, number: usize) -> Seen {
         let mut door = Door::new(&self.doors, &self.readers[number], number);
         let linger = Duration::from_millis(10 * u64::try_from(number).unwrap());
         let filter = enc(&json!({"room": {"timeline": {"limit": 1 + 3 * number}}}).to_string());
+        let mut feed = Feed::of(number);
         let mut seen = Seen::new();
         let mut since: Option<String> = None;
         loop {
             let last = self.done.load(Relaxed);
-            let timeout = if last { 0 } else { 2_000 };
             let token = since.as_ref().map(|since| format!("&since={}", enc(since))).unwrap_or_default();
-            let body = door.get(&format!("/sync?timeout={timeout}&filter={filter}{token}")).await;
+            let query = format!("filter={filter}{token}");
+            // Whoever read a stream ends with a poll: their tokens are the same.
+            let body = if last {
+                door.get(&format!("/sync?timeout=0&{query}")).await
+            } else {
+                let Some(body) = feed.next(&mut door, &query).await else { continue };
+                body
+            };
             for (room, joined) in body["rooms"]["join"].as_object().into_iter().flatten() {
                 let timeline = &joined["timeline"];
                 let mut events = Vec::new();
@@ -245,61 +251,4 @@ fn difference(reader: usize, seen: Option<&Vec<String>>, kept: &[String]) -> Str
     let first = seen.iter().zip(kept).position(|(seen, kept)| seen != kept);
     let first = first.unwrap_or(seen.len().min(kept.len()));
     format!("reader {reader} saw {} of {}, other from {first} on", seen.len(), kept.len())
-}
-
-/// One user's way to the servers.
-struct Door<'a> {
-    doors: &'a [Hearth],
-    number: usize,
-    user: User,
-}
-
-impl<'a> Door<'a> {
-    fn new(doors: &'a [Hearth], user: &User, number: usize) -> Self {
-        let user = user.at(&doors[number % doors.len()]);
-        Self { doors, number, user }
-    }
-
-    /// The body of a success; none where the server is away, and from now on the next one is asked.
-    fn answer(&mut self, reply: Result<Reply, reqwest::Error>) -> Option<Value> {
-        match reply {
-            Ok(reply) if reply.status == 200 => return Some(reply.body),
-            Ok(reply) if reply.status < 500 => panic!("{}: {}", reply.about, reply.text),
-            _ => {}
-        }
-        self.number += 1;
-        self.user = self.user.at(&self.doors[self.number % self.doors.len()]);
-        None
-    }
-
-    /// Asks until there is an answer.
-    async fn get(&mut self, path: &str) -> Value {
-        let since = Instant::now();
-        loop {
-            let reply = self.user.get(path).unchecked().send().await;
-            if let Some(body) = self.answer(reply) {
-                return body;
-            }
-            assert!(since.elapsed() < PATIENCE, "{path} is never answered");
-            sleep(PAUSE).await;
-        }
-    }
-}
-
-/// What lies between a token and the timeline that follows a gap; without tokens all history. Oldest first.
-async fn gap(door: &mut Door<'_>, room: &str, from: &str, to: Option<&str>) -> Vec<Value> {
-    let mut events = Vec::new();
-    let mut from = from.to_owned();
-    let to = to.map(|to| format!("&to={}", enc(to))).unwrap_or_default();
-    loop {
-        let start = if from.is_empty() { String::new() } else { format!("&from={}", enc(&from)) };
-        let page = door.get(&format!("/rooms/{room}/messages?dir=b&limit=100{start}{to}")).await;
-        events.extend(list(&page["chunk"]).iter().cloned());
-        match page["end"].as_str() {
-            Some(end) => end.clone_into(&mut from),
-            None => break,
-        }
-    }
-    events.reverse();
-    events
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use axum::extract::Query;
 use hearth_core::token::SyncToken;
-use hearth_services::rooms::viewer::Viewer;
+use hearth_services::accounts::Caller;
+use hearth_services::ephemeral::presence::Poll;
 use hearth_services::sync::v2::{self, StateSection};
 use ruma::api::client::sync::sync_events;
 use ruma::api::error::{DeserializationError, Error as MatrixError, ErrorKind};
@@ -17,7 +18,7 @@ use super::presence::Stated;
 use crate::admission::Line;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::extract::Ruma;
+use crate::extract::{CallerExt, Ruma};
 use crate::rate_limit::{Family, Key};
 use crate::reply::Json;
 use crate::route::{Route, route};
@@ -29,7 +30,7 @@ const WAITING: Duration = Duration::from_hours(24);
 /// The query of a sync, with the filter as the client wrote it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct SyncRequest {
+pub(super) struct SyncRequest {
     filter: Option<String>,
     since: Option<String>,
     full_state: bool,
@@ -47,32 +48,45 @@ pub(super) fn routes() -> Vec<Route> {
 
 /// `GET /_matrix/client/v3/sync`
 async fn sync(app: App, Ruma { request, caller }: Ruma<SyncRequest>) -> Result<Json> {
-    let since = request.since.as_deref().map(str::parse::<SyncToken>).transpose();
-    let since = since.map_err(|error| Error::bad_request(ErrorKind::InvalidParam, format!("{error}.")))?;
-    if since.is_none() {
-        app.limits.take(Family::FirstSync, Key::User(caller.user))?;
-    }
-    let filter = match &request.filter {
-        Some(filter) => app.sync.filter(caller.user, filter).await?,
-        None => v2::no_filter(),
-    };
-    let stated = request.set_presence.unwrap_or(Stated::Online);
-    let poll = app.presences.poll(&caller, stated.into());
-    if let Some(poll) = poll.as_ref().filter(|_| since.is_none()) {
-        poll.told().await;
-    }
-    let viewer = Viewer { user: caller.user, id: caller.user_id, device: Some(caller.device_id.into()) };
-    let asked = v2::Request {
-        since,
-        filter,
-        full_state: request.full_state,
-        state: request.state_section(),
-        timeout: Duration::from_millis(request.timeout),
-    };
-    Ok(Json::written(app.sync.v2(&viewer, &asked).await?))
+    let asked = request.resolve(&app, &caller).await?;
+    let _poll = request.poll(&app, &caller).await;
+    Ok(Json::written(app.sync.v2(&caller.viewer(), &asked).await?))
 }
 
 impl SyncRequest {
+    /// What it asks for.
+    pub(super) async fn resolve(&self, app: &App, caller: &Caller) -> Result<v2::Request> {
+        let since = self.since.as_deref().map(parse_token).transpose()?;
+        if since.is_none() {
+            app.limits.take(Family::FirstSync, Key::User(caller.user))?;
+        }
+        let filter = match &self.filter {
+            Some(filter) => app.sync.filter(caller.user, filter).await?,
+            None => v2::no_filter(),
+        };
+        Ok(v2::Request {
+            since,
+            filter,
+            full_state: self.full_state,
+            state: self.state_section(),
+            timeout: Duration::from_millis(self.timeout),
+        })
+    }
+
+    /// Its device is there for as long as it is held.
+    pub(super) async fn poll(&self, app: &App, caller: &Caller) -> Option<Poll> {
+        let poll = app.presences.poll(caller, self.set_presence.unwrap_or(Stated::Online).into());
+        if let Some(poll) = poll.as_ref().filter(|_| self.since.is_none()) {
+            poll.told().await;
+        }
+        poll
+    }
+
+    /// The same from another token on.
+    pub(super) fn starting_at(self, since: String) -> Self {
+        Self { since: Some(since), ..self }
+    }
+
     const fn state_section(&self) -> StateSection {
         match (self.use_state_after, self.unstable_use_state_after) {
             (true, _) => StateSection::After,
@@ -80,6 +94,11 @@ impl SyncRequest {
             (false, false) => StateSection::Before,
         }
     }
+}
+
+/// A token that a client gives back.
+pub(super) fn parse_token(token: &str) -> Result<SyncToken> {
+    token.parse().map_err(|error| Error::bad_request(ErrorKind::InvalidParam, format!("{error}.")))
 }
 
 impl Metadata for SyncRequest {

@@ -13,7 +13,7 @@ use crate::app::App;
 pub struct Peer(pub Option<IpAddr>);
 
 /// The address that a request comes from, as far as it is known.
-pub(super) fn of(app: &App, parts: &Parts) -> Option<IpAddr> {
+pub(crate) fn of(app: &App, parts: &Parts) -> Option<IpAddr> {
     client(parts.extensions.get::<Peer>().copied(), &parts.headers, &app.settings.trusted_proxies)
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use axum::extract::Query;
 use hearth_core::id::UserNid;
-use hearth_services::accounts::Caller;
+use hearth_services::accounts::{Caller, TokenHash};
 use hearth_services::rooms::viewer::Viewer;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
@@ -85,8 +85,14 @@ impl Identify for AccessToken {
     type Caller = Caller;
 
     async fn identify(app: &App, parts: &Parts) -> Result<Caller> {
-        let token = token(app, parts).ok_or_else(Error::missing_token)?;
-        app.accounts.caller(&token).await?.ok_or_else(Error::unknown_token)
+        // A request that came over a stream is its reader's.
+        let caller = if let Some(hash) = parts.extensions.get::<TokenHash>() {
+            app.accounts.caller_of(hash).await?
+        } else {
+            let token = token(app, parts).ok_or_else(Error::missing_token)?;
+            app.accounts.caller(&token).await?
+        };
+        caller.ok_or_else(Error::unknown_token)
     }
 }
 
@@ -142,7 +148,7 @@ struct TokenQuery {
 }
 
 /// The access token: from the header, or from the query where that is still accepted.
-fn token(app: &App, parts: &Parts) -> Option<String> {
+pub(crate) fn token(app: &App, parts: &Parts) -> Option<String> {
     if let Some(header) = parts.headers.get(AUTHORIZATION) {
         return bearer(header.as_bytes());
     }

@@ -1,8 +1,12 @@
 //! When a connection last had a request.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::body::{Body, Bytes};
+use hyper::body::{Frame, SizeHint};
 use tokio::sync::watch;
 
 /// How many requests a connection is busy with.
@@ -35,6 +39,38 @@ impl Idle {
                 return;
             }
         }
+    }
+}
+
+/// A reply's body: its connection is busy until it was sent.
+pub(super) struct Held {
+    body: Body,
+    _busy: Busy,
+}
+
+impl Held {
+    pub(super) const fn new(body: Body, busy: Busy) -> Self {
+        Self { body, _busy: busy }
+    }
+}
+
+impl hyper::body::Body for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -26,6 +26,10 @@ pub struct Caller {
     pub admin: bool,
     /// What an administrator keeps them from.
     pub restrictions: Restrictions,
+    /// What is kept of their access token.
+    pub token_hash: TokenHash,
+    /// When that expires, milliseconds since the epoch; none for one that lasts until logout.
+    pub expires_ts: Option<i64>,
 }
 
 /// A device that asks to be logged in.
@@ -60,6 +64,8 @@ impl Caller {
             device_id: session.device_id.as_str().into(),
             admin: user.admin,
             restrictions: user.restrictions,
+            token_hash: session.token_hash,
+            expires_ts: session.expires_ts,
         }
     }
 }

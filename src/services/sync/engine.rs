@@ -166,6 +166,15 @@ impl Engine {
         Ok(())
     }
 
+    /// Refuses a position that nobody was ever given, and waits for one that this process has not come to.
+    pub(super) async fn check(&self, since: Option<Position>) -> Result<(), SyncError> {
+        let Some(since) = since else { return Ok(()) };
+        if !self.log.is_known(since).await? {
+            return Err(SyncError::UnknownToken);
+        }
+        self.wait_applied(since).await
+    }
+
     /// Waits until this process has applied what others may have seen already.
     pub(super) async fn wait_applied(&self, pos: Position) -> Result<(), SyncError> {
         let applied = self.log.wait_applied(pos);

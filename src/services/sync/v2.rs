@@ -65,23 +65,32 @@ pub fn no_filter() -> Arc<FilterDefinition> {
 impl Sync {
     /// Answers a request, at once or when there is something to tell: the response's JSON.
     pub async fn v2(&self, viewer: &Viewer, request: &Request) -> Result<String, SyncError> {
-        let filter = &request.filter;
-        let asked = filter.room.timeline.limit.unwrap_or(DEFAULT_TIMELINE).min(MAX_TIMELINE);
-        let view = View {
-            rooms: &filter.room,
-            account_data: &filter.account_data,
-            presence: &filter.presence,
-            limit: usize::try_from(asked).unwrap_or_default(),
-            full_state: request.full_state,
-            state_at_end: request.state != StateSection::Before,
-        };
-        let since = request.since.map(|SyncToken(pos)| pos);
-        let changes = self.wait(viewer, since, view, request.timeout).await?;
+        let changes = self.wait(viewer, request.position(), request.view(), request.timeout).await?;
         encode(&changes, viewer, request)
     }
 }
 
-fn encode(changes: &Changes, viewer: &Viewer, request: &Request) -> Result<String, SyncError> {
+impl Request {
+    pub(super) fn position(&self) -> Option<Position> {
+        self.since.map(|SyncToken(pos)| pos)
+    }
+
+    pub(super) fn view(&self) -> View<'_> {
+        let filter = &self.filter;
+        let asked = filter.room.timeline.limit.unwrap_or(DEFAULT_TIMELINE).min(MAX_TIMELINE);
+        View {
+            rooms: &filter.room,
+            account_data: &filter.account_data,
+            presence: &filter.presence,
+            limit: usize::try_from(asked).unwrap_or_default(),
+            full_state: self.full_state,
+            state_at_end: self.state != StateSection::Before,
+        }
+    }
+}
+
+/// Writes the response that tells of changes.
+pub(super) fn encode(changes: &Changes, viewer: &Viewer, request: &Request) -> Result<String, SyncError> {
     let mut json = Json::with_capacity(256 + changes.rooms.len() * ROOM_BYTES);
     let encoder = Encoder { viewer, request, changes, now_ms: clock::now_ms() };
     json.object(|json| {
