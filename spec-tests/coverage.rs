@@ -11,18 +11,22 @@ use crate::harness::schema::data_folder;
 use crate::harness::{Hearth, Test, tests};
 
 /// How many lines say that something is not there yet. May only shrink.
-const NOT_YET: usize = 13;
+const NOT_YET: usize = 1;
 
 /// The parts that lines leave something to.
-const PARTS: [&str; 23] = [
+const PARTS: [&str; 27] = [
+    "administration",
     "application services",
     "calls",
+    "captchas",
     "delayed events",
+    "deprecated endpoints",
     "encryption",
     "federation",
     "guests",
     "invite permissions",
     "media",
+    "moderation",
     "oauth",
     "policy servers",
     "push",

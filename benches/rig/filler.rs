@@ -71,6 +71,7 @@ impl Filler {
             argon2_memory_kib: 64,
             access_token_lifetime: Duration::from_hours(1),
             login_token_lifetime: Duration::from_hours(1),
+            openid_token_lifetime: Duration::from_hours(1),
         };
         let accounts = Accounts::new(store(), log.clone(), interned.clone(), policy, &account_settings);
         let profiles = Profiles::new(store(), log.clone(), interned.clone(), server_name.clone());

@@ -17,6 +17,7 @@ pub fn tests() -> Vec<Test> {
         account_data_comes_to_all_devices_and_wakes_them,
         the_last_of_several_values_comes_by_sync,
         a_type_may_hold_any_character,
+        what_is_deleted_is_gone_and_other_devices_hear_of_it,
         tags_are_set_read_and_removed,
         tags_of_others_are_forbidden,
         the_order_of_a_tag_is_a_number,
@@ -52,8 +53,41 @@ async fn account_data_is_read_back_as_it_was_written(hearth: Hearth) {
         json!({"text": "grüße 🐈", "list": [1, 2.5, null, {"a": []}], "": {"deep": {"deeper": true}}});
     assert_eq!(alice.put(&alice.data("org.example.a"), &content).await.ok(), json!({}));
     assert_eq!(alice.get(&alice.data("org.example.a")).await.ok(), content);
-    alice.put(&alice.data("org.example.a"), &json!({})).await.ok();
-    assert_eq!(alice.get(&alice.data("org.example.a")).await.ok(), json!({}));
+}
+
+async fn what_is_deleted_is_gone_and_other_devices_hear_of_it(hearth: Hearth) {
+    let alice = hearth.user("alice").await;
+    let phone = hearth.login(&alice).await;
+    let room = alice.create_room(json!({})).await;
+    let unstable = |path: &str| format!("/_matrix/client/unstable/org.matrix.msc3391{path}");
+    for path in [alice.data("org.example.gone"), alice.room_data(&room, "org.example.gone")] {
+        for by_delete in [true, false] {
+            alice.put(&path, &json!({"a": 1})).await.ok();
+            let since = phone.sync().await.next_batch().to_owned();
+            // Deleting what is not there any more changes nothing.
+            for _ in 0..2 {
+                let deleted = if by_delete {
+                    alice.delete(&unstable(&path)).await
+                } else {
+                    alice.put(&path, &json!({})).await
+                };
+                assert_eq!(deleted.ok(), json!({}));
+            }
+            alice.get(&path).await.fails(404, "M_NOT_FOUND");
+            let told = phone.sync_since(&since).await;
+            let told = [
+                told.account_data("org.example.gone").clone(),
+                told.room_account_data(&room, "org.example.gone").clone(),
+            ];
+            assert!(told.contains(&json!({})), "{told:?}");
+            let first = phone.sync().await;
+            assert_eq!(first.account_data("org.example.gone"), &Value::Null);
+            assert_eq!(first.room_account_data(&room, "org.example.gone"), &Value::Null);
+        }
+    }
+    let bob = hearth.user("bob").await;
+    bob.delete(&unstable(&alice.data("org.example.a"))).await.fails(403, "M_FORBIDDEN");
+    alice.delete(&unstable(&alice.data("m.push_rules"))).await.fails(405, "M_BAD_JSON");
 }
 
 async fn account_data_that_was_never_written_is_not_found(hearth: Hearth) {

@@ -181,7 +181,13 @@ async fn a_support_document_names_those_who_are_configured(hearth: Hearth) {
 /// Clients believe it: a feature stands here once a test shows that it works.
 async fn the_features_that_are_advertised_are_these(hearth: Hearth) {
     let body = hearth.get("/_matrix/client/versions").await.ok();
-    let works = ["org.matrix.msc4069", "uk.tcpip.msc4133", "uk.tcpip.msc4133.stable"];
+    let works = [
+        "org.matrix.msc3026.busy_presence",
+        "org.matrix.msc3391",
+        "org.matrix.msc4069",
+        "uk.tcpip.msc4133",
+        "uk.tcpip.msc4133.stable",
+    ];
     let works: serde_json::Map<String, Value> =
         works.into_iter().map(|feature| (feature.to_owned(), json!(true))).collect();
     assert_eq!(body["unstable_features"], Value::Object(works));

@@ -176,8 +176,11 @@ async fn account_data_is_filtered(hearth: Hearth) {
     let alice = hearth.user("alice").await;
     let room = alice.create_room(json!({})).await;
     for kind in ["org.example.wanted", "org.example.other"] {
-        alice.put(&format!("/user/{}/account_data/{kind}", alice.id), &json!({})).await.ok();
-        alice.put(&format!("/user/{}/rooms/{room}/account_data/{kind}", alice.id), &json!({})).await.ok();
+        alice.put(&format!("/user/{}/account_data/{kind}", alice.id), &json!({"a": 1})).await.ok();
+        alice
+            .put(&format!("/user/{}/rooms/{room}/account_data/{kind}", alice.id), &json!({"a": 1}))
+            .await
+            .ok();
     }
     let only = json!({"types": ["org.example.wan*"]});
     let filter = json!({"account_data": only, "room": {"account_data": only}});

@@ -1,19 +1,25 @@
 //! Tokens that tell third parties who somebody is.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use crate::harness::client::enc;
+use crate::harness::server::Settings;
 use crate::harness::{Call, Hearth, Test, User, tests};
 
 /// The tests of this module.
 pub fn tests() -> Vec<Test> {
-    tests![
+    let mut tests = tests![
         a_third_party_learns_who_somebody_is,
         a_token_for_third_parties_is_good_for_nothing_else,
         nobody_gets_a_token_for_somebody_else,
         a_token_that_is_none_tells_of_nobody,
         a_token_of_an_account_that_ended_tells_of_nobody,
-    ]
+    ];
+    tests.extend(tests![own_server: a_token_for_third_parties_expires]);
+    tests
 }
 
 impl User {
@@ -63,4 +69,16 @@ async fn a_token_of_an_account_that_ended_tells_of_nobody(hearth: Hearth) {
     let token = alice.openid(&alice).await.ok();
     alice.proven("POST", "/account/deactivate", &json!({})).await.ok();
     info(&hearth, &token["access_token"]).await.fails(401, "M_UNKNOWN_TOKEN");
+}
+
+async fn a_token_for_third_parties_expires(hearth: Hearth) {
+    let settings = Settings::new().set("HEARTH_SESSION__OPENID_TOKEN_LIFETIME", "1s");
+    let (server, hearth) = hearth.start(settings).await;
+    let alice = hearth.user("alice").await;
+    let token = alice.openid(&alice).await.ok();
+    assert_eq!(token["expires_in"], 1);
+    info(&hearth, &token["access_token"]).await.ok();
+    sleep(Duration::from_millis(1_100)).await;
+    info(&hearth, &token["access_token"]).await.fails(401, "M_UNKNOWN_TOKEN");
+    server.stop().await;
 }

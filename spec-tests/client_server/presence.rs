@@ -16,6 +16,7 @@ pub fn tests() -> Vec<Test> {
         a_filter_and_a_list_of_ignored_users_leave_presence_out,
         one_sets_ones_own_presence_alone,
         a_presence_that_is_none_is_refused,
+        who_is_busy_stays_busy,
     ]
 }
 
@@ -164,4 +165,22 @@ async fn a_presence_that_is_none_is_refused(hearth: Hearth) {
     alice.call("GET", "/sync?set_presence=asleep").await.fails(400, "M_INVALID_PARAM");
     let kept = alice.presence_of(&alice).await.ok();
     assert_eq!((&kept["presence"], &kept["status_msg"]), (&json!("online"), &json!("here")));
+}
+
+async fn who_is_busy_stays_busy(hearth: Hearth) {
+    let (alice, bob) = (hearth.user("alice").await, hearth.user("bob").await);
+    alice.room_with(&[&bob]).await;
+    let busy = "org.matrix.msc3026.busy";
+    for name in [busy, "busy"] {
+        alice.set_presence(&json!({"presence": name})).await.ok();
+        // Clients go on to sync as online.
+        alice.sync_with("set_presence=online&timeout=0").await;
+        // The specification does not know it yet.
+        assert_eq!(bob.presence_of(&alice).unchecked().await.ok()["presence"], busy);
+        assert!(is(&bob.sync().await, &alice, busy));
+        alice.set_presence(&json!({"presence": "online"})).await.ok();
+        assert_eq!(bob.presence_of(&alice).await.ok()["presence"], "online");
+    }
+    alice.sync_with("set_presence=busy&timeout=0").await;
+    assert!(is(&bob.sync_until("s0", |sync| is(sync, &alice, busy)).await, &alice, busy));
 }

@@ -87,6 +87,7 @@ impl Foundation {
             argon2_memory_kib: config.password_argon2_memory_kib,
             access_token_lifetime: config.access_token_lifetime,
             login_token_lifetime: config.login_token_lifetime,
+            openid_token_lifetime: config.openid_token_lifetime,
         };
         let accounts = Accounts::new(store, log.clone(), interned.clone(), policy.clone(), &account_settings);
         Ok(Self { database, server, is_new, log, policy, interned, accounts, supervisor, stages, tasks })

@@ -290,6 +290,9 @@ settings! {
     access_token_lifetime: Duration, "session.access_token_lifetime" = "5m";
     "How long an access token is good for that its client can refresh. Others last until logout."
 
+    openid_token_lifetime: Duration, "session.openid_token_lifetime" = "1h";
+    "How long a token is good for that tells a third party who somebody is."
+
     login_token_lifetime: Duration, "session.login_token_lifetime" = "2m";
     "How long a token is good for by which one device logs another in."
 

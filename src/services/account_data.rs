@@ -117,7 +117,27 @@ impl AccountData {
         self.0.pieces.get(&key, || self.0.store.account_data(user, room, data_type)).await
     }
 
-    /// Sets one piece. `content` is a JSON object.
+    /// Deletes one piece, if there is one; clients hear of it as of an empty object (MSC3391).
+    pub async fn delete(
+        &self,
+        user: UserNid,
+        scope: Scope<'_>,
+        data_type: String,
+    ) -> Result<(), AccountDataError> {
+        if MANAGED.contains(&data_type.as_str()) {
+            return Err(AccountDataError::Managed);
+        }
+        grammar::event_type(&data_type)?;
+        let room = self.room(scope).await?;
+        if self.piece(user, room, &data_type).await?.is_none() {
+            return Ok(());
+        }
+        let change = Change::SetAccountData { user, room, r#type: data_type, content: None };
+        self.0.log.commit(Proposal::change(change)).await?;
+        Ok(())
+    }
+
+    /// Sets one piece. `content` is a JSON object; an empty one deletes.
     pub async fn set(
         &self,
         user: UserNid,
@@ -127,6 +147,9 @@ impl AccountData {
     ) -> Result<(), AccountDataError> {
         if MANAGED.contains(&data_type.as_str()) {
             return Err(AccountDataError::Managed);
+        }
+        if is_empty(content) {
+            return self.delete(user, scope, data_type).await;
         }
         grammar::event_type(&data_type)?;
         if data_type == TAGS && serde_json::from_str::<TagEventContent>(content.get()).is_err() {
@@ -226,6 +249,11 @@ impl AccountData {
             Scope::Room(id) => self.0.interned.known_room(id).await?.ok_or(AccountDataError::UnknownRoom),
         }
     }
+}
+
+/// Whether a JSON object has nothing in it.
+fn is_empty(object: &RawValue) -> bool {
+    object.get().chars().all(|c| matches!(c, '{' | '}') || c.is_ascii_whitespace())
 }
 
 impl Apply for Inner {

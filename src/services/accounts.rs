@@ -63,6 +63,8 @@ pub struct AccountSettings {
     pub access_token_lifetime: Duration,
     /// How long a login token is good for.
     pub login_token_lifetime: Duration,
+    /// How long a token is good for that tells a third party who somebody is.
+    pub openid_token_lifetime: Duration,
 }
 
 /// The accounts of this server. Cheap to clone.
@@ -80,6 +82,7 @@ struct Inner {
     last_seen: LastSeen,
     access_token_lifetime: Duration,
     login_token_lifetime: Duration,
+    openid_token_lifetime: Duration,
     users: Cache<UserNid, LocalUser>,
     owners: quick_cache::sync::Cache<TokenHash, UserNid>,
 }
@@ -130,6 +133,7 @@ impl Accounts {
             last_seen: LastSeen::new(),
             access_token_lifetime: settings.access_token_lifetime,
             login_token_lifetime: settings.login_token_lifetime,
+            openid_token_lifetime: settings.openid_token_lifetime,
             users: Cache::new(USERS),
             owners: quick_cache::sync::Cache::new(OWNERS),
         });

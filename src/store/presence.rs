@@ -18,6 +18,8 @@ pub enum PresenceState {
     Unavailable = 2,
     /// There.
     Online = 3,
+    /// There, and not to be disturbed (MSC3026).
+    Busy = 4,
 }
 
 /// A number that stands for no presence.
@@ -39,6 +41,7 @@ impl PresenceState {
             Self::Offline => "offline",
             Self::Unavailable => "unavailable",
             Self::Online => "online",
+            Self::Busy => "org.matrix.msc3026.busy",
         }
     }
 }
@@ -57,6 +60,7 @@ impl TryFrom<i16> for PresenceState {
             1 => Ok(Self::Offline),
             2 => Ok(Self::Unavailable),
             3 => Ok(Self::Online),
+            4 => Ok(Self::Busy),
             other => Err(UnknownPresence(other)),
         }
     }

@@ -34,6 +34,7 @@ pub(super) enum Stated {
     Online,
     Offline,
     Unavailable,
+    Busy,
 }
 
 impl TryFrom<String> for Stated {
@@ -44,7 +45,8 @@ impl TryFrom<String> for Stated {
             "online" => Ok(Self::Online),
             "offline" => Ok(Self::Offline),
             "unavailable" => Ok(Self::Unavailable),
-            _ => Err("presence is online, unavailable or offline"),
+            "org.matrix.msc3026.busy" | "busy" => Ok(Self::Busy),
+            _ => Err("presence is online, unavailable, offline or busy"),
         }
     }
 }
@@ -55,6 +57,7 @@ impl From<Stated> for PresenceState {
             Stated::Online => Self::Online,
             Stated::Offline => Self::Offline,
             Stated::Unavailable => Self::Unavailable,
+            Stated::Busy => Self::Busy,
         }
     }
 }

@@ -15,7 +15,13 @@ const VERSIONS: [&str; 19] = [
 ];
 
 /// Features under unstable names that work.
-const FEATURES: [&str; 3] = ["org.matrix.msc4069", "uk.tcpip.msc4133", "uk.tcpip.msc4133.stable"];
+const FEATURES: [&str; 5] = [
+    "org.matrix.msc3026.busy_presence",
+    "org.matrix.msc3391",
+    "org.matrix.msc4069",
+    "uk.tcpip.msc4133",
+    "uk.tcpip.msc4133.stable",
+];
 
 pub(super) fn routes() -> Vec<Route> {
     vec![route(versions)]

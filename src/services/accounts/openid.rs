@@ -9,16 +9,13 @@ use super::refresh::end;
 use super::{AccountError, Accounts, secret};
 use crate::clock;
 
-/// How long such a token is good for: whoever it is given to exchanges it at once, or asks again.
-const LIFETIME: Duration = Duration::from_hours(1);
-
 impl Accounts {
     /// A token that tells who this is, and for how long it does. It is good for nothing else.
     pub async fn new_openid_token(&self, user: UserNid) -> Result<(String, Duration), AccountError> {
-        let token = secret::random();
-        let expires_ts = end(clock::now_ms(), LIFETIME);
+        let (token, lifetime) = (secret::random(), self.0.openid_token_lifetime);
+        let expires_ts = end(clock::now_ms(), lifetime);
         self.0.store.add_openid_token(&secret::hash(&token), user, expires_ts).await?;
-        Ok((token, LIFETIME))
+        Ok((token, lifetime))
     }
 
     /// Whom such a token tells of; none where it is not known, or the account is locked or no longer in use.

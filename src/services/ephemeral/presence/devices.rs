@@ -74,6 +74,9 @@ impl Devices {
     pub(super) fn poll(&mut self, owner: Owner<'_>, state: PresenceState, now: i64) -> bool {
         let times = self.times;
         let device = self.device(owner, now);
+        // Clients go on to sync as online; that one is busy their user said.
+        let stays_busy = device.state == PresenceState::Busy && device.is_there(times, now);
+        let state = if stays_busy && state == PresenceState::Online { PresenceState::Busy } else { state };
         let moved = device.state != state || !device.is_there(times, now);
         if state == PresenceState::Online && moved {
             device.last_active = now;
@@ -259,6 +262,24 @@ mod tests {
         assert_eq!(states(&devices, &[1003]), [("online", true)]);
         devices.end_poll((USER, &id, &desk), 1004);
         assert_eq!(states(&devices, &[1033, 1034]), [("online", true), ("unavailable", false)]);
+    }
+
+    #[test]
+    fn who_is_busy_stays_so_until_they_say_otherwise_or_are_gone() {
+        let (mut devices, id, phone, desk) = devices();
+        let (phone, desk) = ((USER, &id, &phone), (USER, &id, &desk));
+        devices.poll(phone, PresenceState::Online, 1000);
+        devices.set(phone, PresenceState::Busy, 1001);
+        devices.poll(phone, PresenceState::Online, 1002);
+        devices.poll(desk, PresenceState::Online, 1003);
+        assert_eq!(states(&devices, &[1004, 2000]), [("org.matrix.msc3026.busy", false); 2]);
+        devices.set(phone, PresenceState::Online, 2001);
+        assert_eq!(states(&devices, &[2002]), [("online", true)]);
+        devices.set(phone, PresenceState::Busy, 2003);
+        devices.end_poll(phone, 2004);
+        devices.end_poll(phone, 2004);
+        devices.poll(phone, PresenceState::Online, 2100);
+        assert_eq!(states(&devices, &[2101]), [("online", true)]);
     }
 
     #[test]
