@@ -41,7 +41,8 @@ finish() {
 
 # need PROGRAM PACKAGE: installs the distribution's package where the program is missing.
 need() {
-    command -v "$1" >/dev/null || install "$2"
+    # A program: a step may have the same name.
+    type -P "$1" >/dev/null || install "$2"
 }
 
 install() {
