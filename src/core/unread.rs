@@ -59,6 +59,27 @@ static MENTIONED: LazyLock<Ruleset> = LazyLock::new(|| {
     mentioned
 });
 
+/// What the default rules look for in a message's content, as it stands in canonical JSON.
+const LOOKED_FOR: [&str; 3] = ["\"m.mentions\"", "\"m.relates_to\"", "\"m.notice\""];
+
+/// What a message counts for that has none of it: nearly every one.
+static PLAIN: LazyLock<Countability> = LazyLock::new(|| {
+    let content = RawValue::from_string(r#"{"body":"","msgtype":"m.text"}"#.to_owned());
+    content.map_or_else(
+        |_| Countability::default(),
+        |content| {
+            let event = Judged {
+                r#type: &TimelineEventType::RoomMessage,
+                // Nobody hears of their own.
+                sender: user_id!("@sender:invalid"),
+                state_key: None,
+                content: &content,
+            };
+            Countability::judge(&event, false, Vec::new)
+        },
+    )
+});
+
 /// What an event counts for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Countability {
@@ -75,10 +96,21 @@ impl Countability {
     /// [`mentions_room`].
     #[must_use]
     pub fn of(pdu: &Pdu, may_notify_room: bool) -> Self {
-        let Ok(event) = Raw::new(&Judged::of(pdu)) else { return Self::default() };
+        if is_plain(pdu) {
+            return PLAIN.clone();
+        }
+        Self::judge(&Judged::of(pdu), may_notify_room, || mentioned(pdu))
+    }
+
+    fn judge(
+        event: &Judged<'_>,
+        may_notify_room: bool,
+        mentioned: impl FnOnce() -> Vec<OwnedUserId>,
+    ) -> Self {
+        let Ok(event) = Raw::new(event) else { return Self::default() };
         let context = context(may_notify_room);
         let (counts, highlights) = outcome(&EVERYBODYS, &event, &context);
-        let mut mentioned = if highlights { Vec::new() } else { mentioned(pdu) };
+        let mut mentioned = if highlights { Vec::new() } else { mentioned() };
         if !mentioned.is_empty() && !outcome(&MENTIONED, &event, &context).1 {
             mentioned.clear();
         }
@@ -111,6 +143,13 @@ impl<'a> Judged<'a> {
             content: pdu.content(),
         }
     }
+}
+
+/// Whether an event is a message with nothing in its content that the default rules look for.
+fn is_plain(pdu: &Pdu) -> bool {
+    *pdu.event_type() == TimelineEventType::RoomMessage
+        && pdu.state_key().is_none()
+        && !LOOKED_FOR.iter().any(|words| pdu.content().get().contains(words))
 }
 
 /// Whether an event notifies, and whether it is highlighted.
@@ -156,6 +195,9 @@ struct Mentions {
 
 /// Whom an event says it mentions. What is malformed mentions nobody.
 fn mentions(pdu: &Pdu) -> Option<Mentions> {
+    if !pdu.content().get().contains("\"m.mentions\"") {
+        return None;
+    }
     serde_json::from_str::<Content>(pdu.content().get()).ok()?.mentions
 }
 
@@ -222,6 +264,54 @@ mod tests {
             assert_eq!(weighed.counts, counts, "{event_type} {content}");
             assert_eq!(weighed.highlights, event_type == "m.room.tombstone", "{event_type} {content}");
         }
+    }
+
+    #[test]
+    fn a_plain_message_counts_for_what_the_rules_make_of_it() {
+        for content in [
+            json!({"body": "hello", "msgtype": "m.text"}),
+            json!({"body": "says m.notice", "msgtype": "m.text", "format": "x", "formatted_body": "<b>m.mentions</b>"}),
+            json!({"body": "waves", "msgtype": "m.emote", "m.relates": {}, "state_key": "", "type": "m.reaction"}),
+            json!({"membership": "invite", "url": "mxc://d/e"}),
+            json!({}),
+        ] {
+            let plain = pdu("m.room.message", &content, None);
+            assert!(is_plain(&plain), "{content}");
+            let judged = Countability::judge(&Judged::of(&plain), false, || mentioned(&plain));
+            assert_eq!(Countability::of(&plain, false), judged, "{content}");
+            assert_eq!(Countability::of(&plain, true), judged, "{content}");
+        }
+        for (event_type, content, state_key) in [
+            ("m.room.message", json!({"msgtype": "m.notice"}), None),
+            ("m.room.message", json!({"m.relates_to": {}}), None),
+            ("m.room.message", json!({"m.mentions": {}}), None),
+            ("m.room.message", json!({}), Some("")),
+            ("m.room.encrypted", json!({}), None),
+        ] {
+            assert!(!is_plain(&pdu(event_type, &content, state_key)), "{event_type} {content}");
+        }
+    }
+
+    /// What else they looked for would have to be looked for in messages.
+    #[test]
+    fn the_default_rules_look_for_nothing_else_in_messages() {
+        let rules = serde_json::to_value(push_rules::client_json(&EVERYBODYS)).unwrap();
+        let conditions = rules.as_object().unwrap().values().flat_map(|kind| kind.as_array().unwrap());
+        let conditions =
+            conditions.flat_map(|rule| rule["conditions"].as_array().cloned().unwrap_or_default());
+        let mut keys: Vec<String> =
+            conditions.filter_map(|condition| Some(condition["key"].as_str()?.to_owned())).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let expected = [
+            "content.m\\.mentions.room",
+            "content.m\\.relates_to.rel_type",
+            "content.msgtype",
+            "room",
+            "state_key",
+            "type",
+        ];
+        assert_eq!(keys, expected);
     }
 
     #[test]
