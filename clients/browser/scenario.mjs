@@ -5,12 +5,12 @@
 import { spawn } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createServer } from "node:http";
-import { createServer as reserve } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { chromium } from "playwright-core";
 
-const [program, browserProgram, screenshot] = process.argv.slice(2);
+const [programPath, browserProgram, screenshot] = process.argv.slice(2);
+const program = resolve(programPath);
 const SAID = 120;
 const HEARTBEAT = 500;
 const OFFLINE_AFTER = 1000;
@@ -29,16 +29,11 @@ async function until(holds, patience = 60_000) {
     return false;
 }
 
-const freePort = () =>
-    new Promise((found) => {
-        const server = reserve().listen(0, "127.0.0.1", () => {
-            const { port } = server.address();
-            server.close(() => found(port));
-        });
-    });
+// Not one that the system gives to clients: who tries to connect to such a port while nobody listens may get it.
+const port = 20_000 + Math.floor(Math.random() * 10_000);
 
 const folder = await mkdtemp(join(tmpdir(), "hearth-browser-"));
-const base = `http://127.0.0.1:${await freePort()}`;
+const base = `http://127.0.0.1:${port}`;
 let server;
 
 async function start() {
@@ -129,6 +124,8 @@ try {
     const address = `http://127.0.0.1:${pages.address().port}/`;
     await crashUnder("sse", browser, address);
     const { alice, bob } = await crashUnder("ws", browser, address);
+    // What a killed server saw of people is believed until its lease is over.
+    await sleep(20_000);
     const { next_batch: since } = await call("GET", "/sync?timeout=0", undefined, alice.access_token);
     const offline = becomes("offline", bob, alice, since);
     // Without goodbye: the browser is gone at once.

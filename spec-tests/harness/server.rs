@@ -44,6 +44,8 @@ impl Settings {
             .set("HEARTH_LIMITS__ENABLED", "false")
             .set("HEARTH_LOG__FORMAT", "json")
             .set("HEARTH_PASSWORD__ARGON2_MEMORY_KIB", "64")
+            // What a device said at another replica is believed for as long; no test waits for more.
+            .set("HEARTH_PRESENCE__OFFLINE_AFTER", "10s")
     }
 
     /// With one variable more, or another value of it.

@@ -330,7 +330,11 @@ impl Inner {
         let sessions = self.reader.store.presence_sessions(user).await?;
         let process = self.log.incarnation();
         let (own, others): (Vec<_>, Vec<_>) = sessions.into_iter().partition(|s| s.incarnation == process);
-        let (live, gone): (Vec<_>, Vec<_>) = others.into_iter().partition(|session| session.lives);
+        // That they are busy a user says of themselves, and what they said last counts, at whichever process.
+        let said = matches!(status, Message::Now(_)) && seen.state != PresenceState::Busy;
+        let (live, gone): (Vec<_>, Vec<_>) = others
+            .into_iter()
+            .partition(|session| session.lives && !(said && session.state == PresenceState::Busy));
         let state = live.iter().map(|session| session.state).fold(seen.state, Ord::max);
         let last_active = live.iter().map(|session| session.last_active_ts).fold(seen.last_active, Ord::max);
         let last_active =
@@ -382,6 +386,13 @@ impl Apply for Inner {
         board.begin(entry.pos.previous());
         if let What::Change(change) = &entry.what {
             board.hear(entry.pos, change);
+            drop(board);
+            if let Change::SetPresence { user, presence, process, .. } = change
+                && *process != self.log.incarnation()
+                && *presence != PresenceState::Busy
+            {
+                self.devices().no_longer_busy(*user);
+            }
         }
     }
 

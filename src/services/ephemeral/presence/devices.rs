@@ -123,6 +123,18 @@ impl Devices {
         }
     }
 
+    /// The user said elsewhere that they are not busy, after that was told of them here.
+    pub(super) fn no_longer_busy(&mut self, user: UserNid) {
+        let Some(watched) = self.users.get_mut(&user) else { return };
+        if !matches!(watched.told, Some((PresenceState::Busy, _))) {
+            return;
+        }
+        for device in watched.devices.values_mut().filter(|device| device.state == PresenceState::Busy) {
+            device.state = PresenceState::Online;
+        }
+        self.moved.insert(user);
+    }
+
     /// What is seen of a user.
     pub(super) fn seen(&self, user: UserNid, now: i64) -> Seen {
         self.users.get(&user).map_or(Seen::NOTHING, |watched| watched.seen(self.times, now))
