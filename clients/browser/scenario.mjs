@@ -39,7 +39,7 @@ let server;
 async function start() {
     server = spawn(program, ["serve"], {
         cwd: folder,
-        stdio: "ignore",
+        stdio: ["ignore", "ignore", "pipe"],
         env: {
             ...process.env,
             HEARTH_DATA_DIR: join(folder, "data"),
@@ -51,8 +51,10 @@ async function start() {
             HEARTH_PRESENCE__OFFLINE_AFTER: `${OFFLINE_AFTER}ms`,
         },
     });
+    let said = "";
+    server.stderr.on("data", (piece) => (said += piece));
     const ready = () => fetch(`${base}/ready`).then((reply) => reply.ok, () => false);
-    if (!(await until(ready, 120_000))) throw new Error("the server does not start");
+    if (!(await until(ready, 120_000))) throw new Error(`the server does not start: ${said}`);
 }
 
 async function call(method, path, body, token) {
@@ -87,7 +89,9 @@ async function crashUnder(transport, browser, pages) {
     for (let number = 0; number < SAID; number++) {
         const sending = say(room, number, alice.access_token);
         if (number === SAID / 3) {
+            const gone = new Promise((exit) => server.once("exit", exit));
             server.kill("SIGKILL");
+            await gone;
             await start();
         }
         sent.push(await sending);
