@@ -181,8 +181,8 @@ impl Channel {
         {
             return self.send(reader, Message::Text(update.json.into())).await;
         }
+        // By chance, where several are ready: whoever is told something all the time is listened to as well.
         tokio::select! {
-            biased;
             event = reader.event() => self.heed(reader, event).await,
             message = self.socket.recv() => {
                 let message = received(message)?;
