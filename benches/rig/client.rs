@@ -1,5 +1,6 @@
 //! A client that syncs.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ruma::{OwnedUserId, RoomId};
@@ -18,15 +19,17 @@ pub struct Client {
     /// What the client says of their presence.
     presence: &'static str,
     since: Option<String>,
-    sent: u64,
 }
+
+/// Messages sent by all clients together: each has a transaction id of its own.
+static SENT: AtomicU64 = AtomicU64::new(0);
 
 impl Client {
     /// Connects. Nobody hears of this client's presence.
     pub async fn open(server: &Server, person: &Person) -> Result<Self> {
         let connection = Connection::open(&server.address).await?;
         let (token, user) = (person.token.clone(), person.author.id.clone());
-        Ok(Self { connection, token, user, presence: "offline", since: None, sent: 0 })
+        Ok(Self { connection, token, user, presence: "offline", since: None })
     }
 
     /// The same client, online.
@@ -73,8 +76,8 @@ impl Client {
 
     /// Sends a message; the event's id.
     pub async fn say(&mut self, room: &RoomId) -> Result<String> {
-        self.sent += 1;
-        let path = format!("/_matrix/client/v3/rooms/{room}/send/m.room.message/{}", self.sent);
+        let number = SENT.fetch_add(1, Ordering::Relaxed);
+        let path = format!("/_matrix/client/v3/rooms/{room}/send/m.room.message/{number}");
         let body = r#"{"msgtype":"m.text","body":"Something new."}"#;
         let request = Request { method: "PUT", path: &path, token: &self.token, body };
         let reply = self.connection.ask(&request).await?;

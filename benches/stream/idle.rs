@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use hearth_bench::{Connection, Request, Result, Server, Table, resident_bytes};
+use hearth_bench::{Connection, Request, Result, Rig, Server, Table, resident_bytes};
 
 use crate::listener::{Stream, Transport};
+use crate::{DATABASE, DEVICES};
 
 /// Everybody has come to rest by then.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -18,8 +19,9 @@ enum Waiting {
     Stream(Stream),
 }
 
-/// Opens as many connections as there are devices, by each transport, and lets them wait.
-pub(crate) async fn measure(server: &Server, devices: &[String], seconds: u64) -> Result<()> {
+/// Opens as many connections as there are devices, by each transport, and lets them wait. Each time to a new server:
+/// memory that was in use once is not given back.
+pub(crate) async fn measure(rig: &Rig, devices: &[String], seconds: u64) -> Result<()> {
     let table = Table::head(
         &format!(
             "Connections that wait, {seconds} s; KiB of the server each, its CPU in milliseconds a second"
@@ -29,12 +31,14 @@ pub(crate) async fn measure(server: &Server, devices: &[String], seconds: u64) -
     if devices.is_empty() {
         return Ok(());
     }
-    // What is remembered of their users is not theirs.
-    drop(open(server, Transport::Poll, devices).await?);
-    tokio::time::sleep(SETTLE).await;
     for transport in Transport::ALL {
+        let server = rig.serve(DATABASE).await?;
+        // What is remembered of their users is not theirs.
+        let of_each_user: Vec<String> = devices.iter().step_by(DEVICES).cloned().collect();
+        drop(open(&server, Transport::Poll, &of_each_user).await?);
+        tokio::time::sleep(SETTLE).await;
         let before = resident_bytes(server.cpu.server)?;
-        let open = open(server, transport, devices).await?;
+        let open = open(&server, transport, devices).await?;
         tokio::time::sleep(SETTLE).await;
         let held = resident_bytes(server.cpu.server)?.saturating_sub(before);
         let (usage, counters) = (server.cpu.usage()?, server.counters().await?);
@@ -47,6 +51,7 @@ pub(crate) async fn measure(server: &Server, devices: &[String], seconds: u64) -
             return Err("somebody was told something".into());
         }
         answering.abort();
+        let _ = answering.await;
         row(
             &table,
             transport,
@@ -54,7 +59,6 @@ pub(crate) async fn measure(server: &Server, devices: &[String], seconds: u64) -
             (held, seconds),
             (used, counted.sum("hearth_db_statements_total", "")),
         );
-        tokio::time::sleep(SETTLE).await;
     }
     Ok(())
 }

@@ -53,8 +53,8 @@ async fn main() -> Result<()> {
     say(&machine());
     let rig = Rig::start(env!("CARGO_BIN_EXE_hearth")).await?;
     let world = fill(&rig, &arguments).await?;
+    idle::measure(&rig, &world.devices, arguments.get("seconds")?).await?;
     let server = rig.serve(DATABASE).await?;
-    idle::measure(&server, &world.devices, arguments.get("seconds")?).await?;
     fan_out::measure(&server, &world, arguments.get("rounds")?).await?;
     flow::measure(&server, &world, arguments.get("connections")?).await?;
     slow::measure(&server, &world, arguments.get("readers")?, arguments.get("stuck")?).await?;
