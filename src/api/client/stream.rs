@@ -207,8 +207,8 @@ async fn upgrade(parts: &mut Parts) -> Result<WebSocketUpgrade> {
         .protocols([socket::PROTOCOL])
         .read_buffer_size(socket::READ_BUFFER)
         .write_buffer_size(0)
-        .max_message_size(socket::MAX_MESSAGE)
-        .max_frame_size(socket::MAX_MESSAGE))
+        .max_message_size(socket::MAX_READ)
+        .max_frame_size(socket::MAX_READ))
 }
 
 struct TicketRequest;

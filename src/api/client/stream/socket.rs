@@ -42,6 +42,10 @@ pub(super) const PROTOCOL: &str = "m.json";
 /// client, as over HTTP.
 pub(super) const MAX_MESSAGE: usize = 260 * 1024;
 
+/// What is read of a larger one, so that the client has sent all of it when it hears why the stream ends, and does
+/// not mistake it for a broken connection.
+pub(super) const MAX_READ: usize = 4 * MAX_MESSAGE;
+
 /// What is read at a time. Most messages are short, and each connection has a buffer of this size.
 pub(super) const READ_BUFFER: usize = 4 * 1024;
 
@@ -351,16 +355,21 @@ impl Channel {
     }
 }
 
+const TOO_LARGE: &str = "The message is too large.";
+
 /// What came, or why nothing will.
 fn received(message: Option<Result<Message, axum::Error>>) -> Result<Message, End> {
     let error = match message {
+        Some(Ok(Message::Text(text))) if text.len() > MAX_MESSAGE => {
+            return Err(End::Malformed(1009, TOO_LARGE));
+        }
         Some(Ok(message)) => return Ok(message),
         Some(Err(error)) => error.into_inner(),
         None => return Err(End::Gone),
     };
     match error.downcast_ref::<tungstenite::Error>() {
         Some(tungstenite::Error::Capacity(CapacityError::MessageTooLong { .. })) => {
-            Err(End::Malformed(1009, "The message is too large."))
+            Err(End::Malformed(1009, TOO_LARGE))
         }
         Some(tungstenite::Error::Utf8(_)) => Err(End::Malformed(1007, "A message must be UTF-8.")),
         Some(tungstenite::Error::Protocol(error))
