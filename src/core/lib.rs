@@ -13,6 +13,7 @@ pub mod power;
 pub mod push_rules;
 pub mod relation;
 pub mod room_version;
+pub mod sliding_sync;
 pub mod state_res;
 pub mod state_tree;
 pub mod sync_filter;

@@ -80,7 +80,42 @@ impl FromStr for SyncToken {
     }
 }
 
-/// `t`, an anchor and a sub: a point in a room's history. A sync's token is one too.
+/// A sync token, `~` and what the client of a sliding sync knows, by its hash: where its connection has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SlidingToken {
+    /// Up to where the client was told.
+    pub pos: Position,
+    /// The hash of what it was told.
+    pub known: u64,
+}
+
+impl SlidingToken {
+    /// The point in the log.
+    #[must_use]
+    pub const fn sync(self) -> SyncToken {
+        SyncToken(self.pos)
+    }
+}
+
+impl fmt::Display for SlidingToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}~{:016x}", SyncToken(self.pos), self.known)
+    }
+}
+
+impl FromStr for SlidingToken {
+    type Err = NotAToken;
+
+    fn from_str(text: &str) -> Result<Self, NotAToken> {
+        let (pos, known) = text.split_once('~').ok_or(NotAToken)?;
+        let SyncToken(pos) = pos.parse()?;
+        let is_hash = known.len() == 16 && known.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let known = u64::from_str_radix(known, 16).ok().filter(|_| is_hash).ok_or(NotAToken)?;
+        Ok(Self { pos, known })
+    }
+}
+
+/// `t`, an anchor and a sub: a point in a room's history. Tokens of syncs are, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PageToken(pub Point);
 
@@ -94,7 +129,7 @@ impl FromStr for PageToken {
     type Err = NotAToken;
 
     fn from_str(text: &str) -> Result<Self, NotAToken> {
-        if let Ok(SyncToken(pos)) = text.parse() {
+        if let Ok(SyncToken(pos)) = text.parse().or_else(|_| text.parse().map(SlidingToken::sync)) {
             return Ok(Self(Point::as_of(pos)));
         }
         let (anchor, sub) = text.strip_prefix('t').and_then(|rest| rest.split_once('_')).ok_or(NotAToken)?;
@@ -122,6 +157,9 @@ mod tests {
     fn tokens_come_back_as_they_went_out() {
         let sync = SyncToken(Position::new(42));
         assert_eq!(sync.to_string().parse(), Ok(sync));
+        let sliding = SlidingToken { pos: Position::new(42), known: 7 };
+        assert_eq!(sliding.to_string(), "s42~0000000000000007");
+        assert_eq!(sliding.to_string().parse(), Ok(sliding));
         for sub in [-7, 0, 1] {
             let page = PageToken(Point(Place { anchor: Position::new(42), sub }));
             assert_eq!(page.to_string().parse(), Ok(page));
@@ -132,15 +170,30 @@ mod tests {
     fn a_sync_token_is_the_point_after_its_position() {
         let point = "s42".parse::<PageToken>().unwrap().0;
         assert_eq!(point, Point::after(Place::live(Position::new(42))));
+        assert_eq!("s42~0000000000000007".parse(), Ok(PageToken(point)));
         assert!(point > Point::before(Place::live(Position::new(42))));
         assert!(point < Point::before(Place { anchor: Position::new(43), sub: -9 }));
     }
 
     #[test]
     fn noise_is_refused() {
-        for noise in
-            ["", "s", "s-1", "s+1", "s 1", "t1", "t1_", "t_1", "t1_x", "42", "s99999999999999999999", "é"]
-        {
+        for noise in [
+            "",
+            "s",
+            "s-1",
+            "s+1",
+            "s 1",
+            "t1",
+            "t1_",
+            "t_1",
+            "t1_x",
+            "42",
+            "s99999999999999999999",
+            "é",
+            "s4~",
+            "s4~+000000000000007",
+            "~0000000000000007",
+        ] {
             assert_eq!(noise.parse::<PageToken>(), Err(NotAToken), "{noise}");
         }
     }
