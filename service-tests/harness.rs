@@ -128,7 +128,12 @@ async fn sync(reader: RoomReader, log: &Log, stop: &CancellationToken) -> Sync {
         presences: Presences::new(reader.clone(), log.clone(), PRESENCE).await.unwrap(),
     };
     let parts = Parts { reader, log: log.clone(), filters, passing };
-    let settings = SyncSettings { longest_wait: Duration::from_mins(1), per_device: 16, per_user: 128 };
+    let settings = SyncSettings {
+        longest_wait: Duration::from_mins(1),
+        per_device: 16,
+        per_user: 128,
+        connection_lifetime: Duration::from_hours(1),
+    };
     Sync::new(parts, settings, stop.clone()).await
 }
 

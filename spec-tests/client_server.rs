@@ -30,6 +30,10 @@ mod refresh;
 mod register;
 mod room_summary;
 mod sending;
+mod sliding_connections;
+mod sliding_extensions;
+mod sliding_lists;
+mod sliding_rooms;
 mod streams;
 mod sync;
 mod sync_sections;
@@ -73,6 +77,10 @@ pub fn tests() -> Vec<Test> {
         register::tests(),
         room_summary::tests(),
         sending::tests(),
+        sliding_connections::tests(),
+        sliding_extensions::tests(),
+        sliding_lists::tests(),
+        sliding_rooms::tests(),
         streams::tests(),
         sync::tests(),
         sync_sections::tests(),

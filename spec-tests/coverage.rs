@@ -14,7 +14,7 @@ use crate::harness::{Hearth, Test, tests};
 const NOT_YET: usize = 1;
 
 /// The parts that lines leave something to.
-const PARTS: [&str; 27] = [
+const PARTS: [&str; 26] = [
     "administration",
     "application services",
     "calls",
@@ -37,7 +37,6 @@ const PARTS: [&str; 27] = [
     "search",
     "server notices",
     "single sign-on",
-    "sliding sync",
     "spaces",
     "sticky events",
     "third-party identifiers",

@@ -15,6 +15,7 @@ pub mod rooms;
 pub mod runner;
 pub mod schema;
 pub mod server;
+pub mod sliding;
 pub mod stream;
 pub mod sync;
 pub mod user;

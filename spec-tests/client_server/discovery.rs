@@ -185,6 +185,7 @@ async fn the_features_that_are_advertised_are_these(hearth: Hearth) {
         "org.matrix.msc3026.busy_presence",
         "org.matrix.msc3391",
         "org.matrix.msc4069",
+        "org.matrix.simplified_msc3575",
         "uk.tcpip.msc4133",
         "uk.tcpip.msc4133.stable",
     ];

@@ -22,6 +22,7 @@ mod room_events;
 mod room_state;
 mod send;
 mod session;
+mod sliding_sync;
 mod stream;
 mod sync;
 mod tags;
@@ -59,6 +60,7 @@ pub(crate) fn routes() -> Vec<Route> {
         room_state::routes(),
         send::routes(),
         session::routes(),
+        sliding_sync::routes(),
         sync::routes(),
         tags::routes(),
         typing::routes(),

@@ -398,6 +398,10 @@ impl From<SyncError> for Error {
                 ErrorKind::InvalidParam,
                 "This server did not give out this token: sync again without one.",
             ),
+            SyncError::UnknownPos => Self::bad_request(
+                ErrorKind::UnknownPos,
+                "The position is unknown or has expired: begin anew without one.",
+            ),
             SyncError::BadFilter(why) => {
                 Self::bad_request(ErrorKind::BadJson, format!("This is not a filter: {why}."))
             }

@@ -77,6 +77,7 @@ impl Foundation {
             poll_interval: config.log_poll_interval,
             transaction_lifetime: config.transaction_lifetime,
             uia_lifetime: config.uia_session_lifetime,
+            sliding_lifetime: config.sync_connection_lifetime,
         };
         let connect = database.connect_options().clone();
         let (log, tasks) = Log::open(store.clone(), connect, log_settings, stages.stopping.clone()).await?;

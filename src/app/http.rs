@@ -93,6 +93,7 @@ const fn sync_settings(config: &Config) -> SyncSettings {
         longest_wait: config.sync_max_timeout,
         per_device: config.limits_syncs_per_device,
         per_user: config.limits_syncs_per_user,
+        connection_lifetime: config.sync_connection_lifetime,
     }
 }
 

@@ -260,6 +260,9 @@ settings! {
     http_query_tokens: bool, "http.query_tokens" = "true";
     "Whether an access token is also taken from the query of a request, where logs of proxies can show it."
 
+    sync_connection_lifetime: Duration, "sync.connection_lifetime" = "7d";
+    "How long a connection of sliding sync is kept that its client does not use; after that the client begins anew."
+
     sync_max_timeout: Duration, "sync.max_timeout" = "5m";
     "The longest that a sync waits for something new, whatever the client asks for."
 

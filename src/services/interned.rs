@@ -195,6 +195,29 @@ impl Interned {
         }))
     }
 
+    /// The integers of those of `names` that were ever seen; makes none.
+    pub async fn known_state_keys(
+        &self,
+        names: &[StateKeyName],
+    ) -> Result<HashMap<StateKeyName, StateKeyNid>> {
+        let (mut nids, mut missing) = (HashMap::with_capacity(names.len()), Vec::new());
+        for name in names {
+            match self.cached_state_key(&name.event_type, &name.state_key) {
+                Some(nid) => drop(nids.insert(name.clone(), nid)),
+                None => missing.push(name),
+            }
+        }
+        missing.sort_unstable();
+        missing.dedup();
+        for batch in missing.chunks(BATCH) {
+            for (name, nid) in self.0.store.find_state_keys(batch).await? {
+                self.keep_state_key(Arc::new(name.clone()), nid);
+                nids.insert(name, nid);
+            }
+        }
+        Ok(nids)
+    }
+
     /// The integers of `names`, in their order, made where need be.
     pub async fn state_keys(&self, names: &[&StateKeyName]) -> Result<Vec<StateKeyNid>> {
         let mut nids: HashMap<&StateKeyName, StateKeyNid> = HashMap::with_capacity(names.len());

@@ -71,6 +71,8 @@ pub struct LogSettings {
     pub transaction_lifetime: Duration,
     /// How long a user-interactive session lives.
     pub uia_lifetime: Duration,
+    /// How long a connection of sliding sync lives that nobody uses.
+    pub sliding_lifetime: Duration,
 }
 
 impl Default for LogSettings {
@@ -79,6 +81,7 @@ impl Default for LogSettings {
             poll_interval: Duration::from_secs(1),
             transaction_lifetime: Duration::from_hours(168),
             uia_lifetime: Duration::from_hours(1),
+            sliding_lifetime: Duration::from_hours(168),
         }
     }
 }

@@ -12,12 +12,15 @@ mod engine;
 mod ephemeral;
 mod follow;
 mod heroes;
+mod json;
 mod judge;
 mod memory;
+mod pieces;
 mod plan;
 mod polls;
 mod presence;
 mod shown;
+mod sliding;
 mod state;
 mod stripped;
 mod timeline;
@@ -38,10 +41,12 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::ephemeral::Passing;
 pub use self::follow::{Follow, Update};
+pub use self::sliding::{Request as SlidingRequest, Window};
 
 use self::engine::{Changes, Engine, View};
 use self::memory::Connection;
 use self::polls::Polls;
+use self::sliding::Sliding;
 use crate::filters::{FilterError, Filters};
 use crate::log::{Apply, Log};
 use crate::rooms::RoomReader;
@@ -63,11 +68,16 @@ pub struct SyncSettings {
     pub per_device: u32,
     /// The most of one user at a time.
     pub per_user: u32,
+    /// How long a connection of sliding sync is kept that nobody uses.
+    pub connection_lifetime: Duration,
 }
 
 /// Why a sync has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum SyncError {
+    /// The position is not one of this connection's, or it was long not used.
+    #[error("the position is unknown or has expired: begin anew without one")]
+    UnknownPos,
     /// The token is ahead of everything that ever happened here.
     #[error("this token was not given out by this server")]
     UnknownToken,
@@ -126,12 +136,14 @@ impl Sync {
     /// Waiting syncs are answered when `stop` is cancelled.
     pub async fn new(parts: Parts, settings: SyncSettings, stop: CancellationToken) -> Self {
         let Parts { reader, log, filters, passing } = parts;
-        let engine = Engine::new(reader, log.clone(), passing);
+        let SyncSettings { longest_wait, per_device, per_user, connection_lifetime } = settings;
+        let sliding = Sliding::new(&reader.store, connection_lifetime);
+        let engine = Engine::new(reader, log.clone(), passing, sliding);
         log.register(Arc::clone(&engine.heroes) as Arc<dyn Apply>);
+        engine.sliding.register(&log);
         let applied = log.register_from_here(Arc::clone(&engine.memory) as Arc<dyn Apply>).await;
         engine.memory.begin(applied);
         let read_filters = Cache::new(FILTERS);
-        let SyncSettings { longest_wait, per_device, per_user } = settings;
         let (polls, turns) = (Arc::new(Polls::new(per_device, per_user)), Semaphore::new(AT_WORK));
         Self { inner: Arc::new(Inner { engine, filters, read_filters, longest_wait, polls, turns, stop }) }
     }

@@ -2,6 +2,8 @@
 
 use hearth_core::id::{Position, RoomNid, UserNid};
 
+use sqlx::FromRow;
+
 use crate::{Result, Store};
 
 /// The room number of data that is about the whole account.
@@ -18,6 +20,25 @@ pub struct AccountData {
     pub content: Option<String>,
     /// When it last changed.
     pub pos: Position,
+}
+
+#[derive(FromRow)]
+struct Row {
+    room_nid: i64,
+    r#type: String,
+    content: Option<String>,
+    pos: i64,
+}
+
+impl From<Row> for AccountData {
+    fn from(row: Row) -> Self {
+        Self {
+            room: RoomNid::new(row.room_nid),
+            data_type: row.r#type,
+            content: row.content,
+            pos: Position::new(row.pos),
+        }
+    }
 }
 
 impl Store {
@@ -51,21 +72,40 @@ impl Store {
     /// All account data of a user that changed after `since`, deletions included. Served by
     /// `account_data_pos`.
     pub async fn account_data_since(&self, user: UserNid, since: Position) -> Result<Vec<AccountData>> {
-        let rows = sqlx::query!(
+        let rows: Vec<Row> = sqlx::query_as(
             "SELECT room_nid, type, content, pos FROM account_data WHERE user_nid = $1 AND pos > $2 ORDER BY pos",
-            user.get(),
-            since.get()
         )
+        .bind(user.get())
+        .bind(since.get())
         .fetch_all(self.db())
         .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| AccountData {
-                room: RoomNid::new(row.room_nid),
-                data_type: row.r#type,
-                content: row.content,
-                pos: Position::new(row.pos),
-            })
-            .collect())
+        Ok(rows.into_iter().map(AccountData::from).collect())
+    }
+
+    /// All account data of a user in some rooms, deletions included. Served by `account_data_pkey`.
+    pub async fn account_data_in(&self, user: UserNid, rooms: &[RoomNid]) -> Result<Vec<AccountData>> {
+        let rooms: Vec<i64> = rooms.iter().map(|room| room.get()).collect();
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT room_nid, type, content, pos FROM account_data
+             WHERE user_nid = $1 AND room_nid = ANY ($2) ORDER BY pos",
+        )
+        .bind(user.get())
+        .bind(rooms)
+        .fetch_all(self.db())
+        .await?;
+        Ok(rows.into_iter().map(AccountData::from).collect())
+    }
+
+    /// All account data of a user of some types, deletions not included. Served by `account_data_pkey`.
+    pub async fn account_data_of(&self, user: UserNid, types: &[&str]) -> Result<Vec<AccountData>> {
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT room_nid, type, content, pos FROM account_data
+             WHERE user_nid = $1 AND type = ANY ($2) AND content IS NOT NULL",
+        )
+        .bind(user.get())
+        .bind(types)
+        .fetch_all(self.db())
+        .await?;
+        Ok(rows.into_iter().map(AccountData::from).collect())
     }
 }

@@ -26,6 +26,7 @@ pub mod receipt;
 mod registration_token;
 pub mod room;
 pub mod server;
+pub mod sliding;
 pub mod statements;
 pub mod stream_ticket;
 pub mod turn;

@@ -15,10 +15,11 @@ const VERSIONS: [&str; 19] = [
 ];
 
 /// Features under unstable names that work.
-const FEATURES: [&str; 5] = [
+const FEATURES: [&str; 6] = [
     "org.matrix.msc3026.busy_presence",
     "org.matrix.msc3391",
     "org.matrix.msc4069",
+    "org.matrix.simplified_msc3575",
     "uk.tcpip.msc4133",
     "uk.tcpip.msc4133.stable",
 ];

@@ -41,6 +41,7 @@ async fn round(store: &Store, lease: &mut Lease, settings: LogSettings) -> Resul
     store.delete_login_tokens_before(before(Duration::ZERO)).await?;
     store.delete_openid_tokens_before(before(Duration::ZERO)).await?;
     store.delete_stream_tickets_before(before(Duration::ZERO)).await?;
+    store.delete_sliding_connections_before(before(settings.sliding_lifetime)).await?;
     store.delete_sightings_of_gone_devices().await?;
     while lease.held().is_some() && store.delete_forgotten_failed_logins().await? > 0 {}
     trim(store, lease, epoch).await

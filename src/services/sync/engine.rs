@@ -20,8 +20,9 @@ use ruma::RoomId;
 use super::SyncError;
 use super::ephemeral::{Ephemeral, Passing};
 use super::heroes::Heroes;
-use super::memory::{Concerned, Connection, Joined, Member, Memory, Sample};
+use super::memory::{Concerned, Connection, Joined, Member, Memory, Sample, Survey};
 use super::plan::{Plan, Section, Span, is_wanted_first, plan};
+use super::sliding::Sliding;
 use super::state::Summary;
 use super::timeline::Timeline;
 use super::turns::Turns;
@@ -52,6 +53,7 @@ pub(super) struct Engine {
     /// At reading the states of rooms.
     pub(super) turns: Turns,
     pub(super) rooms: Cache<RoomNid, Arc<Room>>,
+    pub(super) sliding: Sliding,
 }
 
 /// What of a room's changes is wanted, and how.
@@ -128,7 +130,7 @@ impl RoomChanges {
     }
 
     /// Whether the reader's other devices have to hear that they read.
-    fn was_read(&self) -> bool {
+    pub(super) fn was_read(&self) -> bool {
         self.unread.as_ref().is_some_and(|unread| Some(unread.read) > self.plan.since)
     }
 
@@ -146,10 +148,10 @@ impl RoomChanges {
 }
 
 impl Engine {
-    pub(super) fn new(reader: RoomReader, log: Log, passing: Passing) -> Self {
+    pub(super) fn new(reader: RoomReader, log: Log, passing: Passing, sliding: Sliding) -> Self {
         let memory = Arc::new(Memory::new());
         let heroes = Arc::new(Heroes::new(reader.store.clone()));
-        Self { reader, log, passing, memory, heroes, turns: Turns::new(), rooms: Cache::new(ROOMS) }
+        Self { reader, log, passing, memory, heroes, turns: Turns::new(), rooms: Cache::new(ROOMS), sliding }
     }
 
     /// Reads what a registered user is to their rooms, unless it is in memory.
@@ -235,12 +237,34 @@ impl Engine {
         since: Option<Position>,
         all_joined: bool,
     ) -> Result<Sample, SyncError> {
+        let sample = |least| self.memory.sample(viewer.user, since, least, all_joined);
+        self.loaded(connection, viewer, since.unwrap_or(Position::ZERO), sample).await
+    }
+
+    /// Everything that a reader has to do with, and what concerns them since a position.
+    pub(super) async fn survey(
+        &self,
+        connection: &mut Connection,
+        viewer: &Viewer,
+        since: Position,
+    ) -> Result<Survey, SyncError> {
+        let survey = |least| self.memory.survey(viewer.user, since, least);
+        self.loaded(connection, viewer, since, survey).await
+    }
+
+    /// What memory tells of a reader, who is read first where need be.
+    async fn loaded<T>(
+        &self,
+        connection: &mut Connection,
+        viewer: &Viewer,
+        since: Position,
+        take: impl Fn(Position) -> Option<T> + Send,
+    ) -> Result<T, SyncError> {
         for _ in 0..LOADS {
             self.load(viewer.user).await?;
             connection.look();
-            let least = since.unwrap_or(Position::ZERO).max(self.log.applied());
-            if let Some(sample) = self.memory.sample(viewer.user, since, least, all_joined) {
-                return Ok(sample);
+            if let Some(taken) = take(since.max(self.log.applied())) {
+                return Ok(taken);
             }
         }
         Err(SyncError::Behind)
@@ -303,7 +327,12 @@ impl Engine {
     }
 
     /// Of the rooms a reader stayed in, those to be looked at.
-    async fn changed(&self, joined: &Joined, span: Span, all: bool) -> Result<Vec<RoomNid>, StoreError> {
+    pub(super) async fn changed(
+        &self,
+        joined: &Joined,
+        span: Span,
+        all: bool,
+    ) -> Result<Vec<RoomNid>, StoreError> {
         match joined {
             Joined::Changed(rooms) => Ok(rooms.clone()),
             Joined::All(rooms) if all || rooms.is_empty() => Ok(rooms.clone()),
@@ -318,21 +347,37 @@ impl Engine {
         }
     }
 
-    /// The rooms of plans, but for those that the filter leaves out.
-    async fn wanted(&self, plans: Vec<Plan>, view: View<'_>) -> Result<Vec<RoomChanges>, StoreError> {
-        let missing: Vec<RoomNid> =
-            plans.iter().map(|plan| plan.room).filter(|room| self.rooms.get(room).is_none()).collect();
-        let mut read: HashMap<RoomNid, Arc<Room>> = HashMap::new();
+    /// What never changes about rooms.
+    pub(super) async fn rooms_of(&self, nids: &[RoomNid]) -> Result<HashMap<RoomNid, Arc<Room>>, StoreError> {
+        let mut rooms: HashMap<RoomNid, Arc<Room>> = HashMap::with_capacity(nids.len());
+        let mut missing: Vec<RoomNid> = Vec::new();
+        for nid in nids {
+            match self.rooms.get(nid) {
+                Some(room) => drop(rooms.insert(*nid, room)),
+                None => missing.push(*nid),
+            }
+        }
         if !missing.is_empty() {
             for room in self.reader.store.rooms(&missing).await? {
                 let room = Arc::new(room);
                 self.rooms.insert(room.nid, Arc::clone(&room));
-                read.insert(room.nid, room);
+                rooms.insert(room.nid, room);
             }
         }
+        Ok(rooms)
+    }
+
+    /// The rooms of plans, but for those that the filter leaves out.
+    pub(super) async fn wanted(
+        &self,
+        plans: Vec<Plan>,
+        view: View<'_>,
+    ) -> Result<Vec<RoomChanges>, StoreError> {
+        let nids: Vec<RoomNid> = plans.iter().map(|plan| plan.room).collect();
+        let rooms = self.rooms_of(&nids).await?;
         let mut wanted = Vec::with_capacity(plans.len());
         for plan in plans {
-            let room = read.get(&plan.room).cloned().or_else(|| self.rooms.get(&plan.room));
+            let room = rooms.get(&plan.room).cloned();
             let room = room.ok_or_else(|| StoreError::corrupt("room", plan.room))?;
             if view.rooms.wants_room(&room.id) {
                 wanted.push(RoomChanges::new(plan, room));
@@ -366,7 +411,7 @@ fn first_plans(all: &[(RoomNid, Member)], span: Span, include_leave: bool) -> (V
 }
 
 /// The push rules of a user, as account data.
-fn rules(viewer: &Viewer) -> AccountData {
+pub(super) fn rules(viewer: &Viewer) -> AccountData {
     let rules = serde_json::Value::Object(push_rules::content(&viewer.id));
     AccountData {
         room: GLOBAL,

@@ -59,6 +59,19 @@ pub(super) struct Sample {
     pub(super) sessions_closed: Position,
 }
 
+/// Everything that a user has to do with, and what concerns them since a position, as of one position.
+#[derive(Debug)]
+pub(super) struct Survey {
+    /// Every room they ever had to do with.
+    pub(super) rooms: Vec<(RoomNid, Member)>,
+    /// What concerns them since.
+    pub(super) sample: Sample,
+    /// When their account data last changed.
+    pub(super) account_data: Position,
+    /// When a membership of theirs last changed.
+    pub(super) moved: Position,
+}
+
 /// The rooms that concern a user.
 #[derive(Debug)]
 pub(super) enum Concerned {
@@ -133,19 +146,19 @@ impl Memory {
         all_joined: bool,
     ) -> Option<Sample> {
         let inner = self.lock();
+        Some(inner.sample(inner.users.loaded(user)?, since, least, all_joined))
+    }
+
+    /// Everything that a registered user has to do with, and what concerns them since a position; none where
+    /// their past must be read first. `least` is a position that the log has reached.
+    pub(super) fn survey(&self, user: UserNid, since: Position, least: Position) -> Option<Survey> {
+        let inner = self.lock();
         let known = inner.users.loaded(user)?;
-        let rooms = match since {
-            None => Concerned::All(known.rooms().iter().map(|(room, member)| (*room, *member)).collect()),
-            Some(since) => {
-                let moved = known.moved_after(since).collect();
-                Concerned::Since { moved, joined: inner.joined_since(known, since, all_joined) }
-            }
-        };
-        Some(Sample {
-            upto: inner.told.unwrap_or(least).max(least),
-            rooms,
-            account_data: since.is_none_or(|since| known.account_data() > since),
-            sessions_closed: known.sessions_closed(),
+        Some(Survey {
+            rooms: known.rooms().iter().map(|(room, member)| (*room, *member)).collect(),
+            sample: inner.sample(known, Some(since), least, false),
+            account_data: known.account_data(),
+            moved: known.last_moved(),
         })
     }
 
@@ -241,6 +254,23 @@ impl Memory {
 }
 
 impl Inner {
+    /// What concerns a user since a position, or at all.
+    fn sample(&self, known: &Known, since: Option<Position>, least: Position, all_joined: bool) -> Sample {
+        let rooms = match since {
+            None => Concerned::All(known.rooms().iter().map(|(room, member)| (*room, *member)).collect()),
+            Some(since) => {
+                let moved = known.moved_after(since).collect();
+                Concerned::Since { moved, joined: self.joined_since(known, since, all_joined) }
+            }
+        };
+        Sample {
+            upto: self.told.unwrap_or(least).max(least),
+            rooms,
+            account_data: since.is_none_or(|since| known.account_data() > since),
+            sessions_closed: known.sessions_closed(),
+        }
+    }
+
     /// The rooms that a user was joined to since before `since`.
     fn joined_since(&self, known: &Known, since: Position, all: bool) -> Joined {
         let stays = |room: &RoomNid| {

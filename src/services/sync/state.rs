@@ -43,7 +43,7 @@ type Entries = HashMap<StateKeyNid, EventNid>;
 /// The state keys of members among some.
 struct Members(HashSet<StateKeyNid>);
 
-const MEMBER: &str = "m.room.member";
+pub(super) const MEMBER: &str = "m.room.member";
 
 /// What a room is called by: types, and the fields of their contents.
 const NAMES: [(&str, &str); 2] = [("m.room.name", "name"), ("m.room.canonical_alias", "alias")];
@@ -112,7 +112,7 @@ impl Engine {
     }
 
     /// Whether memory knows that the state of a room did not change in the window.
-    fn is_unchanged(&self, plan: &Plan) -> bool {
+    pub(super) fn is_unchanged(&self, plan: &Plan) -> bool {
         plan.since.is_some_and(|since| self.memory.is_state_unchanged(plan.room, (since, plan.upto)))
     }
 
@@ -307,7 +307,7 @@ impl Engine {
         for (event_type, field) in NAMES {
             if let Some(nid) = self.at(root, event_type, "").await? {
                 let event = self.reader.events.get(nid).await?;
-                if event.redacted_by.is_none() && has_text(&event, field) {
+                if text_of(&event, field).is_some() {
                     return Ok(true);
                 }
             }
@@ -329,17 +329,20 @@ fn start(room: &RoomChanges, ends: Ends, view: View<'_>) -> Root {
 }
 
 /// The state before the timeline.
-fn first_root(room: &RoomChanges) -> Option<Root> {
+pub(super) fn first_root(room: &RoomChanges) -> Option<Root> {
     room.timeline.events.first()?.seen.event.root_before
 }
 
 /// Whether the reader may be told of a room's state.
-fn has_state(plan: &Plan) -> bool {
+pub(super) fn has_state(plan: &Plan) -> bool {
     matches!(plan.section, Section::Join | Section::Leave) && !plan.outsider
 }
 
-/// Whether a field of an event's content is a text that says something.
-fn has_text(event: &StoredEvent, field: &str) -> bool {
+/// What a field of an event's content says: a text, if it is one that says something and was not redacted.
+pub(super) fn text_of(event: &StoredEvent, field: &str) -> Option<String> {
+    if event.redacted_by.is_some() {
+        return None;
+    }
     let content: serde_json::Value = serde_json::from_str(event.pdu.content().get()).unwrap_or_default();
-    content.get(field).and_then(serde_json::Value::as_str).is_some_and(|text| !text.is_empty())
+    content.get(field)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }

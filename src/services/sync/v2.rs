@@ -1,7 +1,6 @@
 //! Sync v2: `GET /_matrix/client/v3/sync`.
 
 mod ephemeral;
-mod json;
 mod presence;
 mod rooms;
 
@@ -13,10 +12,10 @@ use hearth_core::sync_filter::FilterDefinition;
 use hearth_core::token::SyncToken;
 use hearth_store::account_data::AccountData;
 
-use self::json::Json;
 use self::rooms::Encoder;
 use super::engine::{Changes, View};
-use super::{Sync, SyncError};
+use super::json::Json;
+use super::{Sync, SyncError, pieces};
 use crate::clock;
 use crate::rooms::viewer::Viewer;
 
@@ -116,17 +115,10 @@ fn next_batch(upto: Position) -> String {
     SyncToken(upto).to_string()
 }
 
-/// Writes account data; what was deleted is an empty object.
+/// Writes a section of account data.
 fn account_data(json: &mut Json, pieces: &[AccountData]) -> Result<(), SyncError> {
     json.object(|json| {
-        json.key("events").array(|json| {
-            pieces.iter().try_for_each(|piece| {
-                json.object(|json| {
-                    json.key("type").string(&piece.data_type);
-                    json.key("content").raw(piece.content.as_deref().unwrap_or("{}"));
-                    Ok(())
-                })
-            })
-        })
+        json.key("events");
+        pieces::account_data(json, pieces)
     })
 }

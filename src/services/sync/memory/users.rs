@@ -269,6 +269,11 @@ impl Known {
         self.moved.range(since.next()..).flat_map(|(_, rooms)| rooms.iter().copied())
     }
 
+    /// When a membership last changed.
+    pub(super) fn last_moved(&self) -> Position {
+        self.moved.last_key_value().map_or(Position::ZERO, |(pos, _)| *pos)
+    }
+
     /// When account data last changed.
     pub(super) const fn account_data(&self) -> Position {
         self.account_data

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::json;
 
-use super::json::Json;
 use crate::ephemeral::presence::Presence;
 use crate::sync::SyncError;
+use crate::sync::json::Json;
 
 /// The content of `m.presence`.
 #[derive(Serialize)]

@@ -9,12 +9,12 @@ use hearth_store::event::StoredEvent;
 use hearth_store::unread::{Count, Unread};
 
 use super::ephemeral::ephemeral;
-use super::json::Json;
 use super::{Request, StateSection, account_data};
 use crate::rooms::client_view::{Form, client_event, redacted};
 use crate::rooms::viewer::Viewer;
 use crate::sync::SyncError;
 use crate::sync::engine::{Changes, RoomChanges};
+use crate::sync::json::Json;
 use crate::sync::plan::Section;
 use crate::sync::state::Summary;
 use crate::sync::timeline::Told;
