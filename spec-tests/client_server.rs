@@ -34,6 +34,7 @@ mod sliding_connections;
 mod sliding_extensions;
 mod sliding_lists;
 mod sliding_rooms;
+mod stream_views;
 mod streams;
 mod sync;
 mod sync_sections;
@@ -81,6 +82,7 @@ pub fn tests() -> Vec<Test> {
         sliding_extensions::tests(),
         sliding_lists::tests(),
         sliding_rooms::tests(),
+        stream_views::tests(),
         streams::tests(),
         sync::tests(),
         sync_sections::tests(),

@@ -8,6 +8,7 @@ mod places;
 mod reader;
 mod socket;
 mod verbs;
+mod views;
 
 use axum::Router;
 use axum::extract::{FromRequestParts, Query, WebSocketUpgrade};

@@ -10,6 +10,7 @@ use ruma::api::error::ErrorKind;
 use tokio::time::Instant;
 
 use super::places::Place;
+use super::views::Views;
 use crate::app::App;
 use crate::client::sync::SyncRequest;
 use crate::error::{Error, Result};
@@ -20,6 +21,7 @@ pub(super) struct Reader {
     pub(super) app: App,
     pub(super) caller: Caller,
     pub(super) follow: Follow,
+    pub(super) views: Views,
     /// Their device is there.
     poll: Option<Poll>,
     /// When the access token ends.
@@ -45,7 +47,8 @@ impl Reader {
         let follow = app.sync.follow(crate::extract::CallerExt::viewer(&caller), asked).await?;
         let poll = wanted.poll(&app, &caller).await;
         let until = end_of(&caller);
-        Ok(Self { app, caller, follow, poll, until, _place: place })
+        let views = Views::default();
+        Ok(Self { app, caller, follow, views, poll, until, _place: place })
     }
 
     /// Waits for something to happen. Nothing is lost when it is not waited for any longer.

@@ -180,10 +180,14 @@ impl Channel {
 
     /// Does the next thing that there is to do.
     async fn step(&mut self, reader: &mut Reader, beat: &mut Instant) -> Result<(), End> {
-        if std::mem::take(&mut self.stale)
-            && let Some(update) = reader.update().boxed().await?
-        {
-            return self.send(reader, Message::Text(update.json.into())).await;
+        if std::mem::take(&mut self.stale) {
+            reader.views.are_due();
+            if let Some(update) = reader.update().boxed().await? {
+                return self.send(reader, Message::Text(update.json.into())).await;
+            }
+        }
+        if let Some(notice) = reader.views.next().boxed().await? {
+            return self.send(reader, Message::Text(notice.into())).await;
         }
         // By chance, where several are ready: whoever is told something all the time is listened to as well.
         tokio::select! {
@@ -277,6 +281,10 @@ impl Channel {
                 reader.renew(asked.text("access_token")?).await?;
                 self.note_use(&reader.caller);
                 Ok(())
+            }
+            "view" => reader.views.open(&reader.app, &reader.caller, &asked.params).await,
+            "end_view" => {
+                reader.views.close(asked.params.get("conn_id").and_then(Value::as_str).unwrap_or_default())
             }
             "filter" => {
                 let filter = inline(asked.params.get("filter")).unwrap_or_default();
