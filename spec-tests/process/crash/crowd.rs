@@ -154,7 +154,7 @@ impl Crowd {
         let mut door = Door::new(&self.doors, &self.readers[number], number);
         let linger = Duration::from_millis(10 * u64::try_from(number).unwrap());
         let filter = enc(&json!({"room": {"timeline": {"limit": 1 + 3 * number}}}).to_string());
-        let mut feed = Feed::of(number);
+        let mut feed = Feed::of(number, &self.readers[number]);
         let mut seen = Seen::new();
         let mut since: Option<String> = None;
         loop {

@@ -2,15 +2,24 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use super::door::{Door, PAUSE};
 use crate::harness::hearth::http;
+use crate::harness::sliding::{Form, Window};
 use crate::harness::stream::{Events, Refused, STREAM, Socket, is_update};
+use crate::harness::{User, enc};
 
 /// How long one waits for something to happen before one looks at what else there is to do.
 const WAIT: Duration = Duration::from_secs(2);
+
+/// How many kinds there are.
+pub const KINDS: usize = 6;
+
+/// Views that are waited for are opened on a stream without updates.
+const NO_UPDATES: &str =
+    r#"{"room":{"rooms":[]},"presence":{"not_types":["*"]},"account_data":{"not_types":["*"]}}"#;
 
 /// A reader's way of hearing.
 pub enum Feed {
@@ -20,15 +29,23 @@ pub enum Feed {
     Socket(Option<Box<Socket>>),
     /// An event stream, while one is open.
     Events(Option<Events>),
+    /// Sliding sync, with a window on everything.
+    Sliding(Box<Window>),
+    /// The same as a view of a WebSocket, while one is open.
+    View(Box<Window>, Option<Box<Socket>>),
 }
 
 impl Feed {
     /// One of each kind in turn.
-    pub fn of(number: usize) -> Self {
-        match number % 3 {
+    pub fn of(number: usize, user: &User) -> Self {
+        let window = |form| Box::new(Window::on_all(user, form, 1 + number, &[("m.room.member", "$LAZY")]));
+        match number % KINDS {
             0 => Self::Polls,
             1 => Self::Socket(None),
-            _ => Self::Events(None),
+            2 => Self::Events(None),
+            3 => Self::Sliding(window(Form::Stable)),
+            4 => Self::Sliding(window(Form::Unstable)),
+            _ => Self::View(window(Form::Stable), None),
         }
     }
 
@@ -65,6 +82,70 @@ impl Feed {
                 }
                 away(door).await
             }
+            Self::Sliding(window) => {
+                window.user = door.user.clone();
+                let wait = u64::try_from(WAIT.as_millis()).expect("milliseconds");
+                let reply = window.call(wait).unchecked().send().await;
+                match door.answer(reply) {
+                    Some(reply) => Some(as_sync(window, &reply)),
+                    None => away(door).await,
+                }
+            }
+            Self::View(window, open) => {
+                if open.is_none() {
+                    *open = view(door, window).await;
+                }
+                let Some(socket) = open else { return away(door).await };
+                match timeout(WAIT, view_notice(socket)).await {
+                    Ok(None) => *open = None,
+                    Ok(Some(told)) => return Some(as_sync(window, &told)),
+                    Err(_) => return None,
+                }
+                away(door).await
+            }
+        }
+    }
+}
+
+/// What a sync would have brought, of what sliding sync does.
+fn as_sync(window: &mut Window, reply: &Value) -> Value {
+    let pos = reply["pos"].as_str().expect("a position");
+    let (next_batch, _) = pos.split_once('~').expect("a token and a hash");
+    let mut joined = json!({});
+    for (room, told) in reply["rooms"].as_object().into_iter().flatten() {
+        joined[room] = json!({"timeline": {
+            "events": told["timeline"], "limited": told["limited"], "prev_batch": told["prev_batch"],
+        }});
+    }
+    let sync = json!({"next_batch": next_batch, "rooms": {"join": joined}});
+    window.pos = Some(pos.to_owned());
+    sync
+}
+
+/// Opens a view from where a window is.
+async fn view(door: &Door<'_>, window: &Window) -> Option<Box<Socket>> {
+    let query = format!("filter={}", enc(NO_UPDATES));
+    let opened = door.user.opening(&query).open().await.ok()?;
+    let mut socket = opened.map(Box::new).map_err(|refused| bear(&refused)).ok()?;
+    let mut params = window.body.clone();
+    if let Some(pos) = &window.pos {
+        params["pos"] = pos.as_str().into();
+    }
+    let message = json!({"id": "view", "method": "view", "params": params});
+    socket.say(&message.to_string()).await;
+    Some(socket)
+}
+
+async fn view_notice(socket: &mut Socket) -> Option<Value> {
+    loop {
+        let message = socket.next().await?;
+        if let Some(error) = message.get("error") {
+            // A server that comes or goes refuses for a while; positions are never unknown.
+            assert!(error["errcode"] != "M_UNKNOWN_POS", "{message}");
+            return None;
+        }
+        if message["method"] == "view" {
+            return Some(message["params"].clone());
         }
     }
 }
