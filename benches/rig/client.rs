@@ -38,6 +38,12 @@ impl Client {
         Self { presence: "online", ..self }
     }
 
+    /// The same client, at the token of another.
+    #[must_use]
+    pub fn from_where(self, other: &Self) -> Self {
+        Self { since: other.since.clone(), ..self }
+    }
+
     /// Syncs on from the last time, and waits for at most so many milliseconds; how long it took, and how many
     /// bytes came.
     pub async fn sync(&mut self, timeout: u32) -> Result<(Duration, usize)> {
