@@ -172,7 +172,9 @@ impl Encoder<'_> {
         json.key("timeline")
             .array(|json| timeline.events.iter().try_for_each(|told| self.event(json, room, told)))?;
         json.key("prev_batch").string(&PageToken(timeline.start).to_string());
-        json.key("limited").raw(boolean(timeline.limited));
+        // matrix-js-sdk takes older events for new ones where nothing says that there may be a gap.
+        let resent = self.form == Form::Unstable && room.told_as == ToldAs::Expanded;
+        json.key("limited").raw(boolean(timeline.limited || resent));
         json.key("num_live").raw(&room.num_live.to_string());
         if let Some(unread) = room.changes.unread.as_ref().filter(|_| self.form == Form::Unstable) {
             let all = unread.all();
