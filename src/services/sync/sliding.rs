@@ -11,6 +11,7 @@ mod extensions;
 mod face;
 mod known;
 mod order;
+mod ranking;
 mod state;
 mod traits;
 mod windows;
@@ -18,11 +19,12 @@ mod windows;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hearth_core::id::Position;
+use hearth_core::id::{Position, UserNid};
 use hearth_core::sliding_sync::{self, Form};
 use hearth_core::token::SlidingToken;
 use hearth_store::Store;
 use hearth_store::sliding::ConnectionKey;
+use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
 use self::account::Accounts;
@@ -30,6 +32,7 @@ use self::answer::{Answer, Asked};
 use self::connections::{Connections, KnownAs};
 use self::known::Known;
 use self::order::Order;
+use self::ranking::{READERS, Ranking};
 use self::traits::Traits;
 use super::memory::Connection;
 use super::polls::Poll;
@@ -56,6 +59,7 @@ pub(super) struct Sliding {
     order: Arc<Order>,
     traits: Arc<Traits>,
     accounts: Accounts,
+    rankings: Cache<UserNid, Arc<Ranking>>,
 }
 
 impl Sliding {
@@ -66,6 +70,7 @@ impl Sliding {
             order: Arc::new(Order::new(store.clone())),
             traits: Arc::new(Traits::new()),
             accounts: Accounts::new(store.clone()),
+            rankings: Cache::new(READERS),
         }
     }
 

@@ -146,7 +146,7 @@ impl Engine {
         let windows = self.windows(viewer, (&request.asked, known), &survey, marks.clone()).await?;
         let fresh = self.fresh_account_data(asked, &survey).await?;
         let changed = self.changed_rooms(asked, &survey, &fresh).await?;
-        let looks = looks(asked, &survey, &windows, &changed);
+        let looks = looks(asked, &windows, &changed);
         let mut rooms = self.planned(viewer, &looks, upto).await?;
         self.fill_stripped(viewer, &mut rooms).await?;
         self.fill_timelines_of(viewer, &mut rooms, &looks).await?;
@@ -291,17 +291,11 @@ impl Engine {
 }
 
 /// The rooms of the windows of which there may be something to tell.
-fn looks<'a>(
-    asked: Asked<'a>,
-    survey: &Survey,
-    windows: &'a Windows,
-    changed: &HashSet<RoomNid>,
-) -> Looks<'a> {
-    let members: HashMap<RoomNid, Member> = survey.rooms.iter().copied().collect();
+fn looks<'a>(asked: Asked<'a>, windows: &'a Windows, changed: &HashSet<RoomNid>) -> Looks<'a> {
     let position = asked.since.unwrap_or(Position::ZERO);
     let mut looks = Looks::new();
     for room in &windows.order {
-        let (Some(wish), Some(member)) = (windows.wishes.get(room), members.get(room)) else { continue };
+        let Some(wish) = windows.wishes.get(room) else { continue };
         let known = asked.known.room(*room);
         let known_view = known.and_then(|known| asked.known.view(known));
         let is_as_known = known.is_some_and(|known| {
@@ -317,7 +311,7 @@ fn looks<'a>(
         looks.insert(
             *room,
             Look {
-                member: *member,
+                member: wish.member,
                 wish,
                 known,
                 known_view,

@@ -1,6 +1,5 @@
 //! Which rooms a request looks at: the windows of its lists, and the rooms it subscribed to.
 
-use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use hearth_core::sliding_sync::{Extension, Filters, List, Request, RoomTraits, R
 
 use super::account::Marks;
 use super::known::{ACCOUNT_DATA, Known, RECEIPTS, TYPING};
-use super::traits::Seen;
+use super::ranking::{Place, Ranking};
 use crate::rooms::viewer::Viewer;
 use crate::sync::SyncError;
 use crate::sync::engine::Engine;
@@ -36,8 +35,10 @@ pub(super) struct Window {
 }
 
 /// What is wanted of a room.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Wish {
+    /// What the reader is to it.
+    pub(super) member: Member,
     pub(super) view: RoomView,
     /// The lists that show it.
     pub(super) lists: Vec<String>,
@@ -45,12 +46,10 @@ pub(super) struct Wish {
     pub(super) beside: u8,
 }
 
-/// The rooms that lists are made of.
-struct Candidates {
-    /// Newest first.
-    rooms: Vec<(RoomNid, Membership)>,
+/// The rooms that lists are made of, newest first.
+struct Candidates<'a> {
+    places: Vec<&'a Place>,
     marks: Arc<Marks>,
-    traits: HashMap<RoomNid, Arc<Seen>>,
 }
 
 impl Engine {
@@ -63,76 +62,57 @@ impl Engine {
         marks: Arc<Marks>,
     ) -> Result<Windows, SyncError> {
         let upto = survey.sample.upto;
-        let rooms = self.candidates(viewer, known, survey).await?;
-        let mut candidates = Candidates { rooms, marks, traits: HashMap::new() };
-        if request.lists.values().any(|list| list.filters.need_state()) {
-            let rooms: Vec<RoomNid> = candidates.rooms.iter().map(|(room, _)| *room).collect();
-            candidates.traits = self.traits(&rooms, upto).await?;
-        }
+        let with_state = request.lists.values().any(|list| list.filters.need_state());
+        let ranking = self.ranking(viewer, survey, with_state).await?;
+        let places = self.candidates(viewer, known, survey, &ranking).await?;
+        let candidates = Candidates { places, marks };
         let mut windows = Windows::default();
         for room in request.subscriptions.keys() {
             if let Some(nid) = self.reader.interned.known_room(room).await?
-                && candidates.rooms.iter().any(|(candidate, _)| *candidate == nid)
+                && let Some(place) = candidates.places.iter().find(|place| place.room == nid)
                 && let Some(view) = request.subscriptions.get(room)
             {
                 let beside = beside(request, |extension| extension.covers_room(room.as_str()));
-                windows.wish(nid, view, None, beside);
+                windows.wish(place, view, None, beside);
             }
         }
         for (name, list) in &request.lists {
             let inside = self.inside(&candidates, &list.filters, upto).await?;
-            let in_list: Vec<RoomNid> = candidates.in_list(&list.filters, &inside);
+            let in_list: Vec<&Place> = candidates.in_list(&list.filters, &inside);
             windows.look(name, list, &in_list, beside(request, |extension| extension.covers_list(name)));
         }
         Ok(windows)
     }
 
-    /// The rooms that a reader's lists are made of, newest first: those they are in, invited to or knocked at, those
-    /// that another put them out of, and those of which the client was told.
-    async fn candidates(
+    /// The rooms that a reader's lists are made of: those they are in, invited to or knocked at, those that another put
+    /// them out of, and those of which the client was told.
+    async fn candidates<'a>(
         &self,
         viewer: &Viewer,
         known: &Known,
         survey: &Survey,
-    ) -> Result<Vec<(RoomNid, Membership)>, SyncError> {
-        let is_out = |member: &Member| matches!(member.membership, Membership::Leave | Membership::Ban);
+        ranking: &'a Ranking,
+    ) -> Result<Vec<&'a Place>, SyncError> {
+        let is_out = |place: &Place| matches!(place.member.membership, Membership::Leave | Membership::Ban);
+        let is_untold = |place: &Place| is_out(place) && known.room(place.room).is_none();
         let mut removed = Arc::default();
-        let untold = |(room, member): &(RoomNid, Member)| {
-            is_out(member) && !member.forgotten && known.room(*room).is_none()
-        };
-        if survey.rooms.iter().any(untold) {
+        if ranking.places.iter().any(is_untold) {
             removed = self.sliding.accounts.removed(viewer.user, survey.moved).await?;
         }
-        let is_candidate = |(room, member): &&(RoomNid, Member)| {
-            !member.forgotten && (!is_out(member) || known.room(*room).is_some() || removed.contains(room))
-        };
-        let rooms: Vec<(RoomNid, Member)> = survey.rooms.iter().filter(is_candidate).copied().collect();
-        let joined =
-            |(room, member): &(RoomNid, Member)| (member.membership == Membership::Join).then_some(*room);
-        let joined: Vec<RoomNid> = rooms.iter().filter_map(joined).collect();
-        let newest = self.sliding.order.newest(&joined).await?;
-        let place = |(room, member): &(RoomNid, Member)| {
-            Reverse((newest.get(room).copied().unwrap_or(member.pos), *room))
-        };
-        let mut rooms = rooms;
-        rooms.sort_by_cached_key(place);
-        Ok(rooms.into_iter().map(|(room, member)| (room, member.membership)).collect())
+        let is_candidate = |place: &&Place| !is_untold(place) || removed.contains(&place.room);
+        Ok(ranking.places.iter().filter(is_candidate).collect())
     }
 
     /// The rooms inside the spaces that a filter names, as far as the reader is in these.
     async fn inside(
         &self,
-        candidates: &Candidates,
+        candidates: &Candidates<'_>,
         filters: &Filters,
         upto: Position,
     ) -> Result<HashSet<RoomNid>, SyncError> {
         let Some(spaces) = &filters.spaces else { return Ok(HashSet::new()) };
-        let joined: HashSet<RoomNid> = candidates
-            .rooms
-            .iter()
-            .filter(|(_, membership)| *membership == Membership::Join)
-            .map(|(room, _)| *room)
-            .collect();
+        let joined = candidates.places.iter().filter(|place| place.member.membership == Membership::Join);
+        let joined: HashSet<RoomNid> = joined.map(|place| place.room).collect();
         let mut spaces = self.known_rooms(spaces).await?;
         spaces.retain(|space| joined.contains(space));
         Ok(self.children_of(&spaces, upto).await?)
@@ -146,43 +126,43 @@ impl Window {
     }
 }
 
-impl Candidates {
-    fn in_list(&self, filters: &Filters, inside: &HashSet<RoomNid>) -> Vec<RoomNid> {
-        let is_in = |(room, membership): &&(RoomNid, Membership)| {
-            let seen = self.traits.get(room);
+impl<'a> Candidates<'a> {
+    fn in_list(&self, filters: &Filters, inside: &HashSet<RoomNid>) -> Vec<&'a Place> {
+        let is_in = |place: &&&Place| {
+            let seen = place.seen.as_deref();
             filters.let_through(&RoomTraits {
-                is_dm: self.marks.is_direct(*room),
-                is_invited: *membership == Membership::Invite,
+                is_dm: self.marks.is_direct(place.room),
+                is_invited: place.member.membership == Membership::Invite,
                 is_encrypted: seen.map(|seen| seen.encrypted),
                 room_type: seen.map(|seen| seen.room_type.as_deref()),
-                tags: self.marks.tags(*room),
-                in_space: inside.contains(room),
+                tags: self.marks.tags(place.room),
+                in_space: inside.contains(&place.room),
             })
         };
-        self.rooms.iter().filter(is_in).map(|(room, _)| *room).collect()
+        self.places.iter().filter(is_in).copied().collect()
     }
 }
 
 impl Windows {
     /// Looks at the ranges of a list.
-    fn look(&mut self, name: &str, list: &List, rooms: &[RoomNid], beside: u8) {
+    fn look(&mut self, name: &str, list: &List, places: &[&Place], beside: u8) {
         let mut seen = HashSet::new();
         let mut ranges = Vec::with_capacity(list.ranges.len());
         for &(from, to) in &list.ranges {
-            let end = to.saturating_add(1).min(rooms.len());
-            let shown = rooms.get(from.min(end)..end).unwrap_or_default();
-            for room in shown.iter().filter(|room| seen.insert(**room)) {
-                self.wish(*room, &list.view, Some(name), beside);
+            let end = to.saturating_add(1).min(places.len());
+            let shown = places.get(from.min(end)..end).unwrap_or_default();
+            for place in shown.iter().filter(|place| seen.insert(place.room)) {
+                self.wish(place, &list.view, Some(name), beside);
             }
-            ranges.push(((from, to), shown.to_vec()));
+            ranges.push(((from, to), shown.iter().map(|place| place.room).collect()));
         }
-        self.lists.push(Window { name: name.to_owned(), count: rooms.len(), ranges });
+        self.lists.push(Window { name: name.to_owned(), count: places.len(), ranges });
     }
 
-    fn wish(&mut self, room: RoomNid, view: &RoomView, list: Option<&str>, beside: u8) {
-        let wish = self.wishes.entry(room).or_insert_with(|| {
-            self.order.push(room);
-            Wish::default()
+    fn wish(&mut self, place: &Place, view: &RoomView, list: Option<&str>, beside: u8) {
+        let wish = self.wishes.entry(place.room).or_insert_with(|| {
+            self.order.push(place.room);
+            Wish { member: place.member, view: RoomView::default(), lists: Vec::new(), beside: 0 }
         });
         wish.view.join(view);
         wish.lists.extend(list.map(str::to_owned));
