@@ -44,6 +44,12 @@ impl Client {
         Self { since: other.since.clone(), ..self }
     }
 
+    /// How far they have come.
+    #[must_use]
+    pub fn since(&self) -> Option<&str> {
+        self.since.as_deref()
+    }
+
     /// Syncs on from the last time, and waits for at most so many milliseconds; how long it took, and how many
     /// bytes came.
     pub async fn sync(&mut self, timeout: u32) -> Result<(Duration, usize)> {

@@ -45,11 +45,12 @@ pub(crate) async fn measure(server: &Server, world: &World, rounds: usize) -> Re
         let crowd = world.crowd.get(..*size).unwrap_or(&world.crowd);
         let mut sample = Vec::new();
         for transport in Transport::ALL {
+            let mut talker = Client::open(server, &world.talker).await?;
+            talker.sync(0).await?;
             let mut listeners = Vec::with_capacity(*size);
             for person in crowd {
-                listeners.push(Listener::open(server, transport, person).await?);
+                listeners.push(Listener::open(server, transport, person, &talker).await?);
             }
-            let mut talker = Client::open(server, &world.talker).await?;
             tokio::time::sleep(SETTLE).await;
             let mut of_all = Rounds::default();
             for _ in 0..rounds {

@@ -34,9 +34,11 @@ pub(crate) async fn measure(server: &Server, world: &World, connections: usize) 
     if world.rooms.is_empty() {
         return Ok(());
     }
+    let mut from = Client::open(server, &world.talker).await?;
+    from.sync(0).await?;
     let mut listeners = Vec::with_capacity(connections);
     for person in world.crowd.iter().take(connections) {
-        listeners.push(Listener::open(server, Transport::Socket, person).await?);
+        listeners.push(Listener::open(server, Transport::Socket, person, &from).await?);
     }
     let epoch = Instant::now();
     let mut most = 0;

@@ -10,6 +10,9 @@ const BUFFER: usize = 4096;
 /// Longer than any measurement, in milliseconds.
 const POLL: u32 = 300_000;
 
+/// Whoever falls behind is told of several events at once: a hundred, before there is a gap to be paged over.
+const LONG_TIMELINES: &str = "%7B%22room%22%3A%7B%22timeline%22%3A%7B%22limit%22%3A100%7D%7D%7D";
+
 /// How one listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transport {
@@ -46,18 +49,25 @@ pub(crate) struct Stream {
 }
 
 impl Listener {
-    /// Begins to listen.
-    pub(crate) async fn open(server: &Server, transport: Transport, person: &Person) -> Result<Self> {
+    /// Begins to listen from where another has come to: first syncs of large rooms are not what is measured.
+    pub(crate) async fn open(
+        server: &Server,
+        transport: Transport,
+        person: &Person,
+        from: &Client,
+    ) -> Result<Self> {
         if transport == Transport::Poll {
-            let mut client = Client::open(server, person).await?;
-            client.sync(0).await?;
+            let mut client = Client::open(server, person).await?.from_where(from);
             client.ask(POLL).await?;
             return Ok(Self::Poll(Box::new(client)));
         }
-        let path = "/_matrix/client/unstable/hearth/stream?set_presence=offline";
-        let mut stream = Stream::open(&server.address, transport, path, &person.token).await?;
-        // Who they are, and everything up to now.
-        while !hearth_bench::holds(&stream.next().await?, "\"next_batch\"") {}
+        let since = from.since().ok_or("who has not synced is nowhere")?;
+        let path = format!(
+            "/_matrix/client/unstable/hearth/stream?set_presence=offline&since={since}&filter={LONG_TIMELINES}"
+        );
+        let mut stream = Stream::open(&server.address, transport, &path, &person.token).await?;
+        // Who they are.
+        stream.next().await?;
         Ok(Self::Stream(stream))
     }
 

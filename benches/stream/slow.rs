@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use hearth_bench::{Connection, Figures, Request, Result, Server, Table, resident_bytes};
+use hearth_bench::{Client, Connection, Figures, Request, Result, Server, Table, resident_bytes};
 
 use crate::World;
 use crate::listener::{Listener, Transport};
@@ -20,9 +20,11 @@ pub(crate) async fn measure(server: &Server, world: &World, readers: usize, stuc
     let Some((hall, _)) = world.halls.iter().find(|(_, size)| *size >= readers) else { return Ok(()) };
     let crowd = world.crowd.get(..readers).unwrap_or(&world.crowd);
     for stuck in [0, stuck] {
+        let mut from = Client::open(server, &world.talker).await?;
+        from.sync(0).await?;
         let mut listeners = Vec::with_capacity(readers);
         for person in crowd {
-            listeners.push(Listener::open(server, Transport::Socket, person).await?);
+            listeners.push(Listener::open(server, Transport::Socket, person, &from).await?);
         }
         let stuck_ones = listeners.split_off(readers - stuck);
         let before = resident_bytes(server.cpu.server)?;
