@@ -279,6 +279,27 @@ impl Interned {
         in_order(nids.iter().copied(), &names, "state_key")
     }
 
+    /// The integers of those of `ids` that were ever seen, by id; what is no room's id is left out.
+    pub async fn known_rooms<'a>(
+        &self,
+        ids: impl Iterator<Item = &'a str>,
+    ) -> Result<HashMap<OwnedRoomId, RoomNid>> {
+        let (mut nids, mut missing) = (HashMap::new(), Vec::new());
+        for id in ids.filter_map(|id| <&RoomId>::try_from(id).ok()) {
+            match self.0.room_nids.get(id) {
+                Some(nid) => drop(nids.insert(id.to_owned(), nid)),
+                None => missing.push(id),
+            }
+        }
+        for batch in missing.chunks(BATCH) {
+            for (id, nid) in self.0.store.find_rooms(batch).await? {
+                self.keep_room(id.clone(), nid);
+                nids.insert(id, nid);
+            }
+        }
+        Ok(nids)
+    }
+
     /// The room's integer if it was ever seen.
     pub async fn known_room(&self, id: &RoomId) -> Result<Option<RoomNid>> {
         if let Some(nid) = self.0.room_nids.get(id) {

@@ -137,7 +137,7 @@ impl Sync {
     pub async fn new(parts: Parts, settings: SyncSettings, stop: CancellationToken) -> Self {
         let Parts { reader, log, filters, passing } = parts;
         let SyncSettings { longest_wait, per_device, per_user, connection_lifetime } = settings;
-        let sliding = Sliding::new(&reader.store, connection_lifetime);
+        let sliding = Sliding::new(&reader, connection_lifetime);
         let engine = Engine::new(reader, log.clone(), passing, sliding);
         log.register(Arc::clone(&engine.heroes) as Arc<dyn Apply>);
         engine.sliding.register(&log);

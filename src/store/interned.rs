@@ -117,6 +117,21 @@ impl Store {
             .collect())
     }
 
+    /// The integers of those of some rooms that were seen before, by their ids. Served by `room_id_key`.
+    pub async fn find_rooms(&self, ids: &[&RoomId]) -> Result<Vec<(OwnedRoomId, RoomNid)>> {
+        let ids: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
+        let rows: Vec<(String, i64)> = sqlx::query_as("SELECT id, nid FROM room WHERE id = ANY ($1)")
+            .bind(ids)
+            .fetch_all(self.db())
+            .await?;
+        rows.into_iter()
+            .map(|(id, nid)| {
+                let id = RoomId::parse(&id).map_err(|_| StoreError::corrupt("room", nid))?;
+                Ok((id, RoomNid::new(nid)))
+            })
+            .collect()
+    }
+
     /// The integer of a room that was seen before. Served by `room_id_key`.
     pub async fn find_room(&self, id: &RoomId) -> Result<Option<RoomNid>> {
         let nid = sqlx::query_scalar!("SELECT nid FROM room WHERE id = $1", id.as_str())

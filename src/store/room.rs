@@ -87,15 +87,6 @@ impl Store {
         row.map(Room::try_from).transpose()
     }
 
-    /// The integers of those of some rooms that are known, in no particular order. Served by `room_id_key`.
-    pub async fn rooms_by_ids(&self, ids: &[&str]) -> Result<Vec<RoomNid>> {
-        let nids: Vec<i64> = sqlx::query_scalar("SELECT nid FROM room WHERE id = ANY ($1)")
-            .bind(ids)
-            .fetch_all(self.db())
-            .await?;
-        Ok(nids.into_iter().map(RoomNid::new).collect())
-    }
-
     /// The rooms of these integers, in no particular order.
     pub async fn rooms(&self, nids: &[RoomNid]) -> Result<Vec<Room>> {
         let nids: Vec<i64> = nids.iter().map(|nid| nid.get()).collect();

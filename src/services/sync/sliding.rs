@@ -22,7 +22,6 @@ use std::time::Duration;
 use hearth_core::id::{Position, UserNid};
 use hearth_core::sliding_sync::{self, Form};
 use hearth_core::token::SlidingToken;
-use hearth_store::Store;
 use hearth_store::sliding::ConnectionKey;
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
@@ -38,6 +37,7 @@ use super::memory::Connection;
 use super::polls::Poll;
 use super::{Sync, SyncError};
 use crate::log::{Apply, Log};
+use crate::rooms::RoomReader;
 use crate::rooms::viewer::Viewer;
 
 /// A request of sliding sync.
@@ -64,12 +64,13 @@ pub(super) struct Sliding {
 
 impl Sliding {
     /// Connections that nobody uses are forgotten after `lifetime`.
-    pub(super) fn new(store: &Store, lifetime: Duration) -> Self {
+    pub(super) fn new(reader: &RoomReader, lifetime: Duration) -> Self {
+        let store = &reader.store;
         Self {
             connections: Connections::new(store.clone(), lifetime),
             order: Arc::new(Order::new(store.clone())),
             traits: Arc::new(Traits::new()),
-            accounts: Accounts::new(store.clone()),
+            accounts: Accounts::new(store.clone(), reader.interned.clone()),
             rankings: Cache::new(READERS),
         }
     }

@@ -9,6 +9,8 @@ use hearth_store::{Store, StoreError};
 use quick_cache::sync::Cache;
 use serde::Deserialize;
 
+use crate::interned::Interned;
+
 /// Accounts that are in memory.
 const ACCOUNTS: usize = 20_000;
 
@@ -37,13 +39,14 @@ impl Marks {
 /// The accounts of readers. Each is read once for each position at which it changed.
 pub(super) struct Accounts {
     store: Store,
+    interned: Interned,
     marks: Cache<(UserNid, Position), Arc<Marks>>,
     removed: Cache<(UserNid, Position), Arc<HashSet<RoomNid>>>,
 }
 
 impl Accounts {
-    pub(super) fn new(store: Store) -> Self {
-        Self { store, marks: Cache::new(ACCOUNTS), removed: Cache::new(ACCOUNTS) }
+    pub(super) fn new(store: Store, interned: Interned) -> Self {
+        Self { store, interned, marks: Cache::new(ACCOUNTS), removed: Cache::new(ACCOUNTS) }
     }
 
     /// What a reader marked, where their account data last changed at a position.
@@ -56,8 +59,8 @@ impl Accounts {
             let content = piece.content.as_deref().unwrap_or("{}");
             if piece.room == GLOBAL {
                 let ids = direct(content);
-                let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-                marks.direct.extend(self.store.rooms_by_ids(&ids).await?);
+                let rooms = self.interned.known_rooms(ids.iter().map(String::as_str)).await?;
+                marks.direct.extend(rooms.into_values());
             } else {
                 marks.tags.insert(piece.room, tags(content));
             }

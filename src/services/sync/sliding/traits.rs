@@ -6,7 +6,6 @@ use std::sync::Arc;
 use hearth_core::id::{EventNid, Position, RoomNid};
 use hearth_store::StoreError;
 use hearth_store::event::StoredEvent;
-use ruma::OwnedRoomId;
 
 use crate::log::{Apply, Cache, Logged, What};
 use crate::sync::engine::Engine;
@@ -107,20 +106,10 @@ impl Engine {
         let names = self.reader.interned.state_key_names(&keys).await?;
         let children = entries.iter().zip(&names).filter(|(_, name)| name.event_type == "m.space.child");
         let events = self.events_of(children.clone().map(|(entry, _)| entry.event)).await?;
-        let ids: Vec<&str> = children
+        let ids = children
             .filter(|(entry, _)| events.get(&entry.event).is_some_and(|event| is_child(event)))
-            .map(|(_, name)| name.state_key.as_str())
-            .collect();
-        Ok(self.reader.store.rooms_by_ids(&ids).await?.into_iter().collect())
-    }
-
-    /// The integers of some rooms, of those that are known.
-    pub(super) async fn known_rooms(&self, ids: &[OwnedRoomId]) -> Result<Vec<RoomNid>, StoreError> {
-        let mut known = Vec::with_capacity(ids.len());
-        for id in ids {
-            known.extend(self.reader.interned.known_room(id).await?);
-        }
-        Ok(known)
+            .map(|(_, name)| name.state_key.as_str());
+        Ok(self.reader.interned.known_rooms(ids).await?.into_values().collect())
     }
 }
 

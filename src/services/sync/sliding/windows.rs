@@ -67,11 +67,11 @@ impl Engine {
         let places = self.candidates(viewer, known, survey, &ranking).await?;
         let candidates = Candidates { places, marks };
         let mut windows = Windows::default();
-        for room in request.subscriptions.keys() {
-            if let Some(nid) = self.reader.interned.known_room(room).await?
-                && let Some(place) = candidates.places.iter().find(|place| place.room == nid)
-                && let Some(view) = request.subscriptions.get(room)
-            {
+        let subscribed = request.subscriptions.keys().map(|room| room.as_str());
+        let subscribed = self.reader.interned.known_rooms(subscribed).await?;
+        for (room, view) in &request.subscriptions {
+            let nid = subscribed.get(room);
+            if let Some(place) = candidates.places.iter().find(|place| Some(&place.room) == nid) {
                 let beside = beside(request, |extension| extension.covers_room(room.as_str()));
                 windows.wish(place, view, None, beside);
             }
@@ -113,8 +113,8 @@ impl Engine {
         let Some(spaces) = &filters.spaces else { return Ok(HashSet::new()) };
         let joined = candidates.places.iter().filter(|place| place.member.membership == Membership::Join);
         let joined: HashSet<RoomNid> = joined.map(|place| place.room).collect();
-        let mut spaces = self.known_rooms(spaces).await?;
-        spaces.retain(|space| joined.contains(space));
+        let known = self.reader.interned.known_rooms(spaces.iter().map(|space| space.as_str())).await?;
+        let spaces: Vec<RoomNid> = known.into_values().filter(|space| joined.contains(space)).collect();
         Ok(self.children_of(&spaces, upto).await?)
     }
 }
