@@ -7,5 +7,6 @@ mod failed_logins;
 mod harness;
 mod reading;
 mod sending;
+mod sliding;
 mod sync;
 mod unread;
