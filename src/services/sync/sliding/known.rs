@@ -111,6 +111,8 @@ impl Known {
     ) {
         let kept = if members.len() > MAX_MEMBERS { newest.clone() } else { members };
         let members = kept.into_iter().take(MAX_MEMBERS).map(StateKeyNid::get).collect();
+        // What it was told as before makes room for what it is told as now.
+        self.rooms.remove(&room.get());
         let view = self.number_of(view);
         self.rooms.insert(room.get(), KnownRoom { since: None, view, told, members });
     }
