@@ -167,6 +167,12 @@ impl Log {
         self.inner.applier.applied()
     }
 
+    /// Whether no other replica lives, as far as this process has heard.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.inner.replicas.alone()
+    }
+
     /// With several live replicas: learns the head and waits until it is applied here, so that what was
     /// answered anywhere before this call is seen after it. With one: returns at once.
     pub async fn catch_up(&self) -> Result<Position, StoreError> {

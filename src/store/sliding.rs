@@ -33,16 +33,16 @@ struct NewestRow {
 }
 
 impl Store {
-    /// What the client of a connection knows by a hash, where the connection was used after `used_after`,
-    /// milliseconds since the epoch. Served by the primary key.
+    /// What the client of a connection knows by a hash, and when that was last used, where it was after
+    /// `used_after`, milliseconds since the epoch. Served by the primary key.
     pub async fn sliding_known(
         &self,
         key: &ConnectionKey,
         hash: u64,
         used_after: i64,
-    ) -> Result<Option<Vec<u8>>> {
-        let known: Option<Option<Vec<u8>>> = sqlx::query_scalar(
-            "SELECT CASE $4 WHEN newest_hash THEN newest WHEN previous_hash THEN previous END
+    ) -> Result<Option<(Vec<u8>, i64)>> {
+        let row: Option<(Option<Vec<u8>>, i64)> = sqlx::query_as(
+            "SELECT CASE $4 WHEN newest_hash THEN newest WHEN previous_hash THEN previous END, used_ts
              FROM sliding_connection
              WHERE user_nid = $1 AND device_id = $2 AND conn_id = $3 AND used_ts > $5",
         )
@@ -53,7 +53,7 @@ impl Store {
         .bind(used_after)
         .fetch_optional(self.db())
         .await?;
-        Ok(known.flatten())
+        Ok(row.and_then(|(known, used_ts)| Some((known?, used_ts))))
     }
 
     /// Keeps what the client of a connection knows if it gets the response that is about to be sent, and what it

@@ -125,7 +125,7 @@ impl Sync {
         };
         let known = match request.pos {
             Some(token) => {
-                let known = engine.sliding.connections.get(&key, token).await?;
+                let known = engine.sliding.connections.get(&key, token, engine.log.is_alone()).await?;
                 Some(known.ok_or(SyncError::UnknownPos)?)
             }
             None => None,

@@ -47,15 +47,16 @@ impl Connections {
     }
 
     /// What the client knows that comes with a position; nothing, if the position is none of this connection's, or
-    /// of long ago.
+    /// of long ago. Where other replicas live, memory does not tell what is the last position.
     pub(super) async fn get(
         &self,
         key: &ConnectionKey,
         token: SlidingToken,
+        alone: bool,
     ) -> Result<Option<Arc<KnownAs>>, StoreError> {
         let now = clock::now_ms();
         let used_after = now.saturating_sub(i64::try_from(self.lifetime.as_millis()).unwrap_or(i64::MAX));
-        if let Some(kept) = self.memory.get(key).filter(|kept| kept.used_ts > used_after)
+        if let Some(kept) = self.memory.get(key).filter(|kept| alone && kept.used_ts > used_after)
             && let Some(known) = kept.known.iter().find(|known| known.hash == token.known)
         {
             if now - kept.used_ts > TOUCHED_EVERY_MS {
@@ -64,12 +65,14 @@ impl Connections {
             }
             return Ok(Some(Arc::clone(known)));
         }
-        let Some(row) = self.store.sliding_known(key, token.known, used_after).await? else {
-            return Ok(None);
-        };
+        let row = self.store.sliding_known(key, token.known, used_after).await?;
+        let Some((row, mut used_ts)) = row else { return Ok(None) };
         let known = Arc::new(KnownAs { hash: token.known, known: Known::read(&row)? });
-        self.store.touch_sliding_connection(key, now).await?;
-        self.memory.insert(key.clone(), Arc::new(Kept { known: vec![Arc::clone(&known)], used_ts: now }));
+        if now - used_ts > TOUCHED_EVERY_MS {
+            self.store.touch_sliding_connection(key, now).await?;
+            used_ts = now;
+        }
+        self.memory.insert(key.clone(), Arc::new(Kept { known: vec![Arc::clone(&known)], used_ts }));
         Ok(Some(known))
     }
 
