@@ -1,7 +1,6 @@
 //! Account data, tags among it. Written by the log; this reads it.
 
 use hearth_core::id::{Position, RoomNid, UserNid};
-
 use sqlx::FromRow;
 
 use crate::{Result, Store};

@@ -5,7 +5,6 @@ use std::time::Duration;
 use axum::extract::Query;
 use hearth_core::sliding_sync::{self, Form, RequestError};
 use hearth_services::accounts::Caller;
-use hearth_services::ephemeral::presence::Poll;
 use hearth_services::sync::SlidingRequest;
 use ruma::api::auth_scheme::AccessToken;
 use ruma::api::error::{DeserializationError, Error as MatrixError, ErrorKind};
@@ -16,16 +15,13 @@ use serde::de::Error as _;
 use serde::de::value::Error as QueryError;
 
 use super::presence::Stated;
+use super::sync::{WAITING, limit_first, poll};
 use crate::admission::Line;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::extract::{CallerExt, Ruma};
-use crate::rate_limit::{Family, Key};
 use crate::reply::Json;
 use crate::route::{Route, route};
-
-/// As for `/sync`: what bounds it is how long it may wait for news.
-const WAITING: Duration = Duration::from_hours(24);
 
 /// A hundred lists and subscriptions, each with dozens of pairs of required state.
 const MAX_BODY: usize = 512 * 1024;
@@ -82,8 +78,11 @@ async fn answer(
     set_presence: Option<Stated>,
     request: SlidingRequest,
 ) -> Result<Json> {
-    limit(app, caller, &request)?;
-    let _poll = poll(app, caller, set_presence, &request).await;
+    let is_first = request.pos.is_none();
+    if is_first {
+        limit_first(app, caller)?;
+    }
+    let _poll = poll(app, caller, set_presence, is_first).await;
     Ok(Json::written(app.sync.sliding(&caller.viewer(), request).await?))
 }
 
@@ -92,30 +91,10 @@ pub(super) fn pushed(body: &str, app: &App, caller: &Caller) -> Result<SlidingRe
     let asked = read(body, Form::Stable, caller)?;
     let pos = asked.stable.pos.clone();
     let request = request_of(asked, Form::Stable, pos.as_deref(), Duration::ZERO)?;
-    limit(app, caller, &request)?;
-    Ok(request)
-}
-
-/// Beginning anew costs something.
-fn limit(app: &App, caller: &Caller, request: &SlidingRequest) -> Result<()> {
     if request.pos.is_none() {
-        app.limits.take(Family::FirstSync, Key::User(caller.user))?;
+        limit_first(app, caller)?;
     }
-    Ok(())
-}
-
-/// Its device is there for as long as it is held.
-async fn poll(
-    app: &App,
-    caller: &Caller,
-    set_presence: Option<Stated>,
-    request: &SlidingRequest,
-) -> Option<Poll> {
-    let poll = app.presences.poll(caller, set_presence.unwrap_or(Stated::Online).into());
-    if let Some(poll) = poll.as_ref().filter(|_| request.pos.is_none()) {
-        poll.told().await;
-    }
-    poll
+    Ok(request)
 }
 
 /// Reads what is asked for.

@@ -25,7 +25,7 @@ use crate::route::{Route, route};
 
 /// Longer than any configured wait: what bounds a sync is how long it may wait for news, which is bounded where
 /// it waits.
-const WAITING: Duration = Duration::from_hours(24);
+pub(super) const WAITING: Duration = Duration::from_hours(24);
 
 /// The query of a sync, with the filter as the client wrote it.
 #[derive(Debug, Default, Deserialize)]
@@ -58,7 +58,7 @@ impl SyncRequest {
     pub(super) async fn resolve(&self, app: &App, caller: &Caller) -> Result<v2::Request> {
         let since = self.since.as_deref().map(parse_token).transpose()?;
         if since.is_none() {
-            app.limits.take(Family::FirstSync, Key::User(caller.user))?;
+            limit_first(app, caller)?;
         }
         let filter = match &self.filter {
             Some(filter) => app.sync.filter(caller.user, filter).await?,
@@ -75,11 +75,7 @@ impl SyncRequest {
 
     /// Its device is there for as long as it is held.
     pub(super) async fn poll(&self, app: &App, caller: &Caller) -> Option<Poll> {
-        let poll = app.presences.poll(caller, self.set_presence.unwrap_or(Stated::Online).into());
-        if let Some(poll) = poll.as_ref().filter(|_| self.since.is_none()) {
-            poll.told().await;
-        }
-        poll
+        poll(app, caller, self.set_presence, self.since.is_none()).await
     }
 
     /// The same from another token on.
@@ -94,6 +90,20 @@ impl SyncRequest {
             (false, false) => StateSection::Before,
         }
     }
+}
+
+/// Beginning anew costs something, by whichever kind of sync.
+pub(super) fn limit_first(app: &App, caller: &Caller) -> Result<()> {
+    app.limits.take(Family::FirstSync, Key::User(caller.user))
+}
+
+/// The device is there for as long as this is held, and a first sync tells of it.
+pub(super) async fn poll(app: &App, caller: &Caller, stated: Option<Stated>, is_first: bool) -> Option<Poll> {
+    let poll = app.presences.poll(caller, stated.unwrap_or(Stated::Online).into());
+    if let Some(poll) = poll.as_ref().filter(|_| is_first) {
+        poll.told().await;
+    }
+    poll
 }
 
 /// A token that a client gives back.
