@@ -282,7 +282,8 @@ async fn a_user_has_a_number_of_filters(hearth: Hearth) {
     let mut kept = Vec::new();
     for numbers in (1..=1000).collect::<Vec<usize>>().chunks(20) {
         let replies = join_all(numbers.iter().map(|number| keep(*number).into_future())).await;
-        kept.extend(replies.into_iter().filter(|reply| reply.status == 200).map(Reply::ok));
+        let taken = numbers.iter().zip(replies).filter(|(_, reply)| reply.status == 200);
+        kept.extend(taken.map(|(number, reply)| (*number, reply.ok())));
     }
     // Those that came at the same moment may have been turned away; one after the other all there is room for.
     let mut number = 1001;
@@ -291,16 +292,16 @@ async fn a_user_has_a_number_of_filters(hearth: Hearth) {
         if reply.status != 200 {
             break reply;
         }
-        kept.push(reply.ok());
+        kept.push((number, reply.ok()));
         number += 1;
     };
     assert_eq!(kept.len(), 1000);
     let error = refused.fails(400, "M_UNKNOWN");
     assert!(error["error"].as_str().unwrap().contains("filters"), "{error}");
     // An equal one is there already.
-    let first: &Value = &kept[0]["filter_id"];
-    alice.get(&format!("{path}/{}", first.as_str().unwrap())).await.ok();
-    keep(1).await.ok();
+    let (number, first) = &kept[0];
+    alice.get(&format!("{path}/{}", first["filter_id"].as_str().unwrap())).await.ok();
+    assert_eq!(keep(*number).await.ok(), *first);
     end(server).await;
 }
 
