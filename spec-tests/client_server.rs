@@ -16,6 +16,14 @@ mod ignored_users;
 mod limits;
 mod login;
 mod login_tokens;
+mod media_async;
+mod media_bad_input;
+mod media_download;
+mod media_frozen;
+mod media_previews;
+mod media_resumption;
+mod media_thumbnails;
+mod media_upload;
 mod membership;
 mod moderation;
 mod openid;
@@ -64,6 +72,14 @@ pub fn tests() -> Vec<Test> {
         limits::tests(),
         login::tests(),
         login_tokens::tests(),
+        media_async::tests(),
+        media_bad_input::tests(),
+        media_download::tests(),
+        media_frozen::tests(),
+        media_previews::tests(),
+        media_resumption::tests(),
+        media_thumbnails::tests(),
+        media_upload::tests(),
         membership::tests(),
         moderation::tests(),
         openid::tests(),

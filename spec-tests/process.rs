@@ -6,6 +6,10 @@ mod config;
 mod crash;
 mod disk;
 mod external_postgres;
+mod media_buckets;
+mod media_care;
+mod media_crash;
+mod media_replicas;
 mod mutations;
 mod presence;
 mod profiles;
@@ -26,6 +30,10 @@ pub fn tests() -> Vec<Test> {
         crash::tests(),
         disk::tests(),
         external_postgres::tests(),
+        media_buckets::tests(),
+        media_care::tests(),
+        media_crash::tests(),
+        media_replicas::tests(),
         mutations::tests(),
         presence::tests(),
         profiles::tests(),

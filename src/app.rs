@@ -6,6 +6,7 @@ mod http;
 mod identity;
 mod limits;
 mod listener;
+pub(crate) mod media;
 mod metrics;
 mod reload;
 mod systemd;

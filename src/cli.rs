@@ -3,6 +3,7 @@
 mod database;
 mod health;
 mod key;
+mod media;
 pub(crate) mod output;
 mod password;
 mod user;
@@ -15,6 +16,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use hearth_store::connect::{Advice, ConnectError, examine};
 
+use self::media::MediaCommand;
 use self::output::{complain, say};
 use self::user::Deed;
 use crate::app::{self, Failure};
@@ -62,6 +64,9 @@ enum Command {
     /// The key that this server signs with
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Look after the files that users uploaded
+    #[command(subcommand)]
+    Media(MediaCommand),
     /// Look after the database
     #[command(subcommand)]
     Db(DatabaseCommand),
@@ -254,6 +259,7 @@ async fn with_configuration(command: Command, loaded: Loaded) -> Result<(), Fail
         Command::Registration(RegistrationCommand::Token { new }) => user::token(config, new).await,
         Command::Key(KeyCommand::Export) => key::export(config).await,
         Command::Key(KeyCommand::Import { file }) => key::import(config, &file).await,
+        Command::Media(command) => media::run(config, command).await,
         Command::Db(DatabaseCommand::Migrate) => database::migrate(config).await,
         Command::Db(DatabaseCommand::Status) => database::status(config).await,
         Command::Db(DatabaseCommand::Backup { file }) => database::backup(config, &file).await,

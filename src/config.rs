@@ -16,7 +16,7 @@ use axum::http::Uri;
 pub(crate) use self::error::{ConfigError, Origin, Problem};
 pub(crate) use self::example::{example, shown};
 pub(crate) use self::keys::Config;
-pub(crate) use self::value::{Listen, LogFormat, Mode};
+pub(crate) use self::value::{Day, Listen, LogFormat, Mode, Size, parse_duration};
 use self::values::Values;
 use crate::telemetry;
 

@@ -19,5 +19,7 @@ fn main() -> ExitCode {
     if arguments.next().is_some_and(|first| first == private_postgres::SUBCOMMAND) {
         return private_postgres::run_subcommand(arguments);
     }
+    // The one provider of cryptography for everything that speaks TLS; there is none before, so this cannot fail.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     cli::run()
 }

@@ -18,7 +18,7 @@ const LAYERS: [&str; 5] = ["core", "store", "federation", "services", "api"];
 
 /// The modules of the services, by rank: one may use those of lower rank only.
 const RANKS: [&[&str]; 7] = [
-    &["clock", "interned", "rate", "seldom"],
+    &["clock", "interned", "outgoing", "rate", "seldom"],
     &["log"],
     &["accounts", "account_data", "devices", "filters", "profiles"],
     &["rooms"],

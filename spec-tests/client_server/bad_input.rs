@@ -32,6 +32,7 @@ async fn send(hearth: &Hearth, user: &User, method: &str, target: &[u8], body: &
         target: target.to_vec(),
         token: Some(user.token.clone()),
         body: body.to_vec(),
+        ..RawRequest::default()
     };
     request.send(hearth.base()).await
 }
@@ -162,7 +163,7 @@ async fn odd_tokens_are_unknown(hearth: Hearth) {
             method: "GET".to_owned(),
             target: b"/_matrix/client/v3/account/whoami".to_vec(),
             token: Some(token.clone()),
-            body: Vec::new(),
+            ..RawRequest::default()
         };
         let reply = request.send(hearth.base()).await;
         must_fail(&reply, &[(401, "M_UNKNOWN_TOKEN"), (401, "M_MISSING_TOKEN")], &token);

@@ -7,7 +7,7 @@ use crate::harness::client::Call;
 use crate::harness::hearth::fresh;
 use crate::harness::rooms::text;
 use crate::harness::server::{Server, Settings};
-use crate::harness::{Hearth, Reply, Test, User, cluster, enc, tests};
+use crate::harness::{Hearth, Mxc, Reply, Test, User, cluster, enc, tests};
 
 /// The tests of this module.
 pub fn tests() -> Vec<Test> {
@@ -91,7 +91,7 @@ struct Scene {
 type Ask = fn(&Scene, usize) -> Call;
 
 /// A request of each family that is counted by user.
-const BY_USER: [(&str, Ask); 17] = [
+const BY_USER: [(&str, Ask); 21] = [
     ("message", |scene, _| scene.alice.send(&scene.room, "m.room.message", &text("hello"))),
     ("room_creation", |scene, _| scene.alice.post("/createRoom", &json!({}))),
     ("invites_per_issuer", |scene, _| scene.alice.invite(&scene.room, &scene.bob)),
@@ -125,6 +125,16 @@ const BY_USER: [(&str, Ask); 17] = [
         scene.alice.put(&path, &json!({"number": number}))
     }),
     ("filters", |scene, _| scene.alice.post(&format!("/user/{}/filter", scene.alice.id), &json!({}))),
+    ("uploads", |scene, _| scene.alice.upload("text/plain", "meow")),
+    ("media_reservations", |scene, _| scene.alice.call("POST", "/_matrix/media/v1/create")),
+    ("downloads", |scene, _| {
+        let mxc = Mxc { server: scene.alice.server().to_owned(), id: "none".to_owned() };
+        scene.alice.download(&mxc)
+    }),
+    ("previews", |scene, _| {
+        let page = enc("http://127.0.0.1/");
+        scene.alice.get(&format!("/_matrix/client/v1/media/preview_url?url={page}"))
+    }),
     ("other", |scene, _| scene.bob.get("/account/whoami")),
 ];
 

@@ -1,12 +1,14 @@
 //! Requests and replies, as raw as a test needs them.
 
+use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::Method;
+use futures_util::stream;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Body, Method};
 use serde_json::Value;
 
 use super::record::Record;
@@ -14,6 +16,10 @@ use super::schema;
 
 /// Longer than any reply may take that does not wait for something to happen.
 const DEADLINE: Duration = Duration::from_secs(20);
+/// A body whose length is not announced is sent in pieces of so many bytes.
+const PIECE: usize = 64 * 1024;
+/// How much of a body a failed test may show.
+const SHOWN: usize = 2000;
 
 /// A path segment or a query value, percent-encoded.
 pub fn enc(text: &str) -> String {
@@ -61,6 +67,7 @@ impl Client {
             path,
             headers,
             body: Vec::new(),
+            announced: true,
             deadline: DEADLINE,
             checked: true,
         }
@@ -76,6 +83,7 @@ pub struct Call {
     path: String,
     headers: HeaderMap,
     body: Vec<u8>,
+    announced: bool,
     deadline: Duration,
     checked: bool,
 }
@@ -104,6 +112,12 @@ impl Call {
         self
     }
 
+    /// Nothing says how long the body is before it ends.
+    pub fn without_length(mut self) -> Self {
+        self.announced = false;
+        self
+    }
+
     /// Waits for the reply longer than usual.
     pub fn patient(mut self, extra: Duration) -> Self {
         self.deadline += extra;
@@ -118,8 +132,9 @@ impl Call {
 
     /// Sends it; an error is one of the connection.
     pub async fn send(self) -> Result<Reply, reqwest::Error> {
-        let Self { client, method, path, headers, body, deadline, checked } = self;
-        let sent = String::from_utf8_lossy(&body).into_owned();
+        let Self { client, method, path, headers, body, announced, deadline, checked } = self;
+        let sent = String::from_utf8_lossy(&body[..body.len().min(SHOWN)]).into_owned();
+        let body = if announced { body.into() } else { in_pieces(&body) };
         let request = client.http.request(method.clone(), format!("{}{path}", client.base));
         let response = request.headers(headers).body(body).timeout(deadline).send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -133,12 +148,18 @@ impl Call {
             headers,
             body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
             text,
+            bytes,
         };
         if checked && let Err(violation) = schema::check(&method, &path, &reply) {
             client.record.violation(violation);
         }
         Ok(reply)
     }
+}
+
+fn in_pieces(body: &[u8]) -> Body {
+    let pieces: Vec<_> = body.chunks(PIECE).map(|piece| Ok::<_, Infallible>(piece.to_vec())).collect();
+    Body::wrap_stream(stream::iter(pieces))
 }
 
 impl IntoFuture for Call {
@@ -166,6 +187,7 @@ pub struct Reply {
     /// The body as JSON; null where it is none.
     pub body: Value,
     pub text: String,
+    pub bytes: Vec<u8>,
 }
 
 impl Reply {
@@ -174,6 +196,13 @@ impl Reply {
     pub fn ok(self) -> Value {
         assert_eq!(self.status, 200, "{}: {}", self.about, self.text);
         self.body
+    }
+
+    /// The bytes of a reply that must be a success.
+    #[track_caller]
+    pub fn content(self) -> Vec<u8> {
+        assert_eq!(self.status, 200, "{}: {}", self.about, self.text);
+        self.bytes
     }
 
     /// The body of a reply that must be this error.

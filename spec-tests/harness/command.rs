@@ -32,3 +32,10 @@ pub async fn fails(settings: &Settings, folder: &Path, arguments: &[&str], input
     assert!(!output.status.success(), "{arguments:?}");
     String::from_utf8_lossy(&output.stderr).trim_end().to_owned()
 }
+
+/// Whether a command succeeded, and everything it said.
+pub async fn told(settings: &Settings, folder: &Path, arguments: &[&str]) -> (bool, String) {
+    let output = run(settings, folder, arguments, "").await;
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&said).trim_end().to_owned())
+}

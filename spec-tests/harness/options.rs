@@ -14,6 +14,7 @@ Runs the tests whose name holds one of the WORDs, all without.
 
 Environment:
   HEARTH_SPEC_REPLICAS=1   two replicas on one database, and a proxy that takes turns between them
+  HEARTH_SPEC_S3=1         media in buckets of moto_server, which the run starts (pip install 'moto[server]')
   HEARTH_SPEC_BASE_URL     test the server there; tests that need one of their own are left out
   HEARTH_SPEC_DATA         the folder of the specification's data (default ../shared/spec)
   HEARTH_SPEC_SMALL_DISK   a folder on a small disk of its own, and HEARTH_SPEC_LOG_DISK one elsewhere: the tests of a

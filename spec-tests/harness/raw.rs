@@ -17,6 +17,10 @@ pub struct RawRequest {
     /// The path with its query.
     pub target: Vec<u8>,
     pub token: Option<String>,
+    /// Further headers, each a line without its end.
+    pub headers: Vec<String>,
+    /// The length that is announced, where it is not the body's.
+    pub announced: Option<usize>,
     pub body: Vec<u8>,
 }
 
@@ -39,13 +43,33 @@ impl RawRequest {
         }
     }
 
+    /// Sends it, says that nothing more will come, and returns what is said to that: nothing where the other end
+    /// closes without a word.
+    pub async fn send_and_end(&self, base: &str) -> Option<RawReply> {
+        let exchange = async {
+            let mut stream = self.open(base).await?;
+            stream.shutdown().await?;
+            let mut reply = Vec::new();
+            stream.read_to_end(&mut reply).await.map(|_| reply)
+        };
+        let reply = timeout(DEADLINE, exchange).await.expect("the connection is closed in time");
+        reply.ok().filter(|reply| !reply.is_empty()).map(|reply| RawReply::parse(&reply))
+    }
+
+    /// Sends it and breaks the connection.
+    pub async fn break_off(&self, base: &str) -> std::io::Result<()> {
+        let mut stream = self.open(base).await?;
+        stream.flush().await
+    }
+
     /// Whether an HTTP server may refuse it before it asks what it is for.
     pub fn is_no_http(&self) -> bool {
         let target = String::from_utf8_lossy(&self.target);
         target.len() > 8_000 || !self.method.chars().all(|c| c.is_ascii_uppercase())
     }
 
-    async fn exchange(&self, base: &str) -> std::io::Result<Vec<u8>> {
+    /// A connection on which all of it has been sent.
+    pub async fn open(&self, base: &str) -> std::io::Result<TcpStream> {
         let mut stream = TcpStream::connect(base.trim_start_matches("http://")).await?;
         let mut head = format!("{} ", self.method).into_bytes();
         head.extend(&self.target);
@@ -53,10 +77,19 @@ impl RawRequest {
         if let Some(token) = &self.token {
             head.extend(format!("authorization: Bearer {token}\r\n").as_bytes());
         }
-        head.extend(format!("content-length: {}\r\n\r\n", self.body.len()).as_bytes());
+        for line in &self.headers {
+            head.extend(format!("{line}\r\n").as_bytes());
+        }
+        let length = self.announced.unwrap_or(self.body.len());
+        head.extend(format!("content-length: {length}\r\n\r\n").as_bytes());
         stream.write_all(&head).await?;
         // A server that refuses early may close before it has read everything; its reply counts.
         let _ = stream.write_all(&self.body).await;
+        Ok(stream)
+    }
+
+    async fn exchange(&self, base: &str) -> std::io::Result<Vec<u8>> {
+        let mut stream = self.open(base).await?;
         let mut reply = Vec::new();
         match stream.read_to_end(&mut reply).await {
             Err(error) if reply.is_empty() => Err(error),

@@ -11,7 +11,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::cluster;
 use super::endpoints;
 use super::hearth::Hearth;
 use super::options::{HELP, Options, Task};
@@ -19,6 +18,7 @@ use super::proxy::Proxy;
 use super::record::Record;
 use super::schema;
 use super::server::{Refusal, Server, Settings};
+use super::{bucket, cluster};
 
 /// A test that takes longer hangs, unless it says that it needs more.
 pub const DEADLINE: Duration = Duration::from_mins(5);
@@ -87,10 +87,16 @@ async fn run(tests: Vec<Test>, left_out: usize, options: &Options, external: Opt
         return ExitCode::SUCCESS;
     }
     let needed = options.task == Task::Bless || tests.iter().any(|test| !test.own_server);
+    if bucket::is_asked_for()
+        && let Err(error) = bucket::start().await
+    {
+        println!("{error}");
+        return ExitCode::FAILURE;
+    }
     let subject = tokio::select! {
         subject = Subject::start(external, needed) => subject,
         () = interrupted() => {
-            cluster::stop().await;
+            stop().await;
             return ExitCode::FAILURE;
         }
     };
@@ -98,7 +104,7 @@ async fn run(tests: Vec<Test>, left_out: usize, options: &Options, external: Opt
         Ok(subject) => subject,
         Err(refusal) => {
             println!("the server did not start: {refusal}");
-            cluster::stop().await;
+            stop().await;
             return ExitCode::FAILURE;
         }
     };
@@ -107,8 +113,14 @@ async fn run(tests: Vec<Test>, left_out: usize, options: &Options, external: Opt
         () = interrupted() => ExitCode::FAILURE,
     };
     subject.stop().await;
-    cluster::stop().await;
+    stop().await;
     code
+}
+
+/// Stops what the servers stood on.
+async fn stop() {
+    cluster::stop().await;
+    bucket::stop().await;
 }
 
 async fn run_all(tests: Vec<Test>, left_out: usize, options: &Options, subject: &Subject) -> ExitCode {

@@ -16,7 +16,8 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use super::cluster;
+use super::storage::{DIRECTORY, Storage};
+use super::{bucket, cluster};
 
 /// The part of every user's name behind the colon.
 pub const SERVER_NAME: &str = "hearth.test";
@@ -32,12 +33,14 @@ const STOP: Duration = Duration::from_secs(30);
 pub struct Settings {
     variables: BTreeMap<String, String>,
     private_database: bool,
+    /// Another server's folder that must not go before this one's settings.
+    shared: Option<Arc<TempDir>>,
 }
 
 impl Settings {
     /// Open registration, no rate limits, cheap password hashes.
     pub fn new() -> Self {
-        let settings = Self { variables: BTreeMap::new(), private_database: false };
+        let settings = Self { variables: BTreeMap::new(), private_database: false, shared: None };
         settings
             .set("HEARTH_SERVER_NAME", SERVER_NAME)
             .set("HEARTH_REGISTRATION__MODE", "open")
@@ -69,6 +72,22 @@ impl Settings {
             Ok(url) => Ok(self.set(DATABASE_URL, &url)),
             Err(error) => Err(Refusal { status: None, said: vec![error.to_string()] }),
         }
+    }
+
+    /// With a bucket of the server's own, where the run is about them and no storage is set.
+    async fn with_bucket(self) -> Self {
+        if self.variables.contains_key(DIRECTORY) || self.variables.contains_key(bucket::BUCKET) {
+            return self;
+        }
+        let settings = bucket::settings().await;
+        settings.into_iter().flatten().fold(self, |all, (name, value)| all.set(name, &value))
+    }
+
+    /// With the media of a server that another replica is to share.
+    fn with_media_of(mut self, server: &Server) -> Self {
+        let Storage::Directory(directory) = Storage::of(server) else { return self };
+        self.shared = server.settings.shared.clone().or_else(|| Some(Arc::clone(&server.folder)));
+        self.set(DIRECTORY, &directory.to_string_lossy())
     }
 
     /// The database that is set.
@@ -122,7 +141,7 @@ impl Server {
 
     /// Starts a server in a new folder; the error is what it said when it ended instead.
     pub async fn try_start(settings: Settings) -> Result<Self, Refusal> {
-        let settings = settings.with_database().await?;
+        let settings = settings.with_database().await?.with_bucket().await;
         Self::try_start_in(settings, Arc::new(new_folder())).await
     }
 
@@ -256,9 +275,9 @@ impl Server {
         assert!(sent.success(), "a signal can be sent");
     }
 
-    /// Starts another process on this one's database.
+    /// Starts another process on this one's database and media.
     pub async fn start_replica(&self) -> Result<Self, Refusal> {
-        Self::try_start(self.settings.clone()).await
+        Self::try_start(self.settings.clone().with_media_of(self)).await
     }
 
     /// What it was started with.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -12,7 +12,7 @@ use crate::harness::hearth::http;
 use crate::harness::raw::RawRequest;
 use crate::harness::rooms::text;
 use crate::harness::server::{Server, Settings};
-use crate::harness::{Hearth, Reply, Test, User, cluster, tests};
+use crate::harness::{Hearth, Test, User, cluster, tests};
 
 /// The tests of this module.
 pub fn tests() -> Vec<Test> {
@@ -322,6 +322,7 @@ async fn a_path_with_a_nul_is_refused(hearth: Hearth) {
             target: path.clone().into_bytes(),
             token: Some(alice.token.clone()),
             body: b"{}".to_vec(),
+            ..RawRequest::default()
         };
         let reply = request.send(own.base()).await;
         assert_eq!(

@@ -15,10 +15,12 @@ use std::{env, io};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
+use crate::harness::media::noise;
 use crate::harness::postgres::Postgres;
 use crate::harness::rooms::text;
 use crate::harness::server::{Server, Settings};
-use crate::harness::{Hearth, Test, User, tests};
+use crate::harness::storage::DIRECTORY;
+use crate::harness::{Hearth, Mxc, Test, User, tests};
 
 /// Reads go on for this long: longer than a process may go without saying that it lives.
 const FULL_FOR: Duration = Duration::from_secs(25);
@@ -37,6 +39,7 @@ pub fn tests() -> Vec<Test> {
     tests![own_server:
         beside_a_private_database_a_full_disk_refuses_writes_and_loses_nothing,
         with_a_database_elsewhere_a_full_disk_refuses_writes_and_loses_nothing,
+        a_full_disk_of_media_refuses_uploads_and_nothing_else,
     ]
 }
 
@@ -157,6 +160,41 @@ async fn with_a_database_elsewhere_a_full_disk_refuses_writes_and_loses_nothing(
     let (server, here) = hearth.start(settings).await;
     let mut writer = Writer::new(&here).await;
     fill_and_empty(&mut writer, &postgres.file("filler")).await;
+    assert_eq!(server.errors(), Vec::<String>::new());
+    server.stop().await;
+}
+
+/// The files that an uploader was told are there.
+async fn every_file_is_whole(user: &User, files: &[(Mxc, Vec<u8>)]) {
+    for (mxc, bytes) in files {
+        assert!(user.download(mxc).await.content() == *bytes, "{mxc}");
+    }
+}
+
+async fn a_full_disk_of_media_refuses_uploads_and_nothing_else(hearth: Hearth) {
+    let folder = on_the_disk();
+    let media = folder.path().join("media");
+    let (server, here) = hearth.start(Settings::new().set(DIRECTORY, &media.to_string_lossy())).await;
+    let (alice, filler) = (here.user("alice").await, folder.path().join("filler"));
+    let room = alice.room_with(&[]).await;
+    let mut files = Vec::new();
+    for seed in 0..20 {
+        let bytes = noise(seed, 1_000_000 * usize::try_from(seed % 3).unwrap() + 100);
+        files.push((alice.medium("application/octet-stream", bytes.clone()).await, bytes));
+    }
+    fill(&filler);
+    for size in [1_000, 300_000, 3_000_000] {
+        alice.upload("application/octet-stream", noise(99, size)).await.fails(503, "M_UNKNOWN");
+    }
+    alice.send(&room, "m.room.message", &text("the database is elsewhere")).await.ok();
+    every_file_is_whole(&alice, &files).await;
+    fs::remove_file(&filler).unwrap();
+    let since = Instant::now();
+    while alice.upload("application/octet-stream", noise(99, 3_000_000)).await.status != 200 {
+        assert!(since.elapsed() < RECOVERY, "there is room, and nothing is taken");
+        sleep(Duration::from_millis(100)).await;
+    }
+    every_file_is_whole(&alice, &files).await;
     assert_eq!(server.errors(), Vec::<String>::new());
     server.stop().await;
 }

@@ -36,8 +36,8 @@ async fn the_proxy_sends_each_request_to_the_next_replica(_: Hearth) {
     let request = RawRequest {
         method: "POST".to_owned(),
         target: b"/_matrix/a%2Fb/%2e?q=%20".to_vec(),
-        token: None,
         body: b"{}".to_vec(),
+        ..RawRequest::default()
     };
     let mut names = Vec::new();
     for _ in 0..4 {

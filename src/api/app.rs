@@ -12,6 +12,7 @@ use hearth_services::ephemeral::receipts::Receipts;
 use hearth_services::ephemeral::typing::Typing;
 use hearth_services::filters::Filters;
 use hearth_services::log::Log;
+use hearth_services::media::Media;
 use hearth_services::profiles::Profiles;
 use hearth_services::rooms::{Directory, Rooms};
 use hearth_services::sync::Sync;
@@ -48,6 +49,8 @@ pub struct Services {
     pub typing: Typing,
     /// Who is online.
     pub presences: Presences,
+    /// Media.
+    pub media: Media,
     /// Sync.
     pub sync: Sync,
     /// The open streams.

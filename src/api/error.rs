@@ -16,6 +16,7 @@ use hearth_services::ephemeral::receipts::ReceiptError;
 use hearth_services::ephemeral::typing::TypingError;
 use hearth_services::filters::FilterError;
 use hearth_services::log::CommitError;
+use hearth_services::media::MediaError;
 use hearth_services::profiles::ProfileError;
 use hearth_services::rooms::RoomError;
 use hearth_services::sync::SyncError;
@@ -24,7 +25,7 @@ use ruma::api::OutgoingResponse;
 use ruma::api::client::uiaa::{AuthFlow, AuthType, UiaaInfo, UiaaResponse};
 use ruma::api::error::{
     Error as MatrixError, ErrorBody, ErrorKind, LimitExceededErrorData, RetryAfter, StandardErrorBody,
-    UnknownTokenErrorData,
+    UnknownTokenErrorData, UserLimitExceededErrorData,
 };
 
 use crate::reply::Json;
@@ -42,14 +43,16 @@ enum Kind {
     Refused { status: StatusCode, kind: ErrorKind, message: Cow<'static, str> },
     /// The client must authenticate further.
     Challenge(Box<Challenge>),
-    /// The database is away: trying again may help.
-    Unavailable(Box<dyn std::error::Error + Send + Sync>),
+    /// Something that the server needs is away: trying again may help.
+    Unavailable(&'static str, Box<dyn std::error::Error + Send + Sync>),
     /// The server is at fault. The client learns nothing but an id that is also in the log.
     Internal(Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// How long a client should wait before it tries again what found the server busy.
 const BUSY: Duration = Duration::from_secs(2);
+
+const DATABASE: &str = "its database";
 
 impl Error {
     /// An error with its status, errcode and sentence.
@@ -128,6 +131,14 @@ impl Error {
         )
     }
 
+    pub(crate) fn full() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorKind::Unknown,
+            "The server's disk is full: nothing can be written. Try again later.",
+        )
+    }
+
     /// The server's own fault.
     pub(crate) fn internal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self(Box::new(Kind::Internal(error.into())))
@@ -138,10 +149,10 @@ impl Error {
         match *self.0 {
             Kind::Refused { status, kind, message } => render(standard(status, kind, message.into_owned())),
             Kind::Challenge(challenge) => render(challenge_body(*challenge)),
-            Kind::Unavailable(error) => {
+            Kind::Unavailable(what, error) => {
                 let id = error_id();
-                tracing::warn!(error.id = %id, %error, "the database is unavailable");
-                let message = format!("The server cannot reach its database. Try again later. ({id})");
+                tracing::warn!(error.id = %id, %error, "the server cannot reach {what}");
+                let message = format!("The server cannot reach {what}. Try again later. ({id})");
                 render(standard(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Unknown, message))
             }
             Kind::Internal(error) => {
@@ -157,7 +168,7 @@ impl Error {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(_) => Self(Box::new(Kind::Unavailable(Box::new(error)))),
+            StoreError::Unavailable(_) => Self(Box::new(Kind::Unavailable(DATABASE, Box::new(error)))),
             StoreError::Conflict(_) | StoreError::Refused(_) | StoreError::Corrupt { .. } => {
                 Self::internal(error)
             }
@@ -169,15 +180,11 @@ impl From<CommitError> for Error {
     fn from(error: CommitError) -> Self {
         match error {
             CommitError::Busy => Self::limit_exceeded(BUSY),
-            CommitError::Full => Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                ErrorKind::Unknown,
-                "The server's disk is full: nothing can be written. Try again later.",
-            ),
+            CommitError::Full => Self::full(),
             CommitError::Stopping => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Unknown, "The server is stopping.")
             }
-            CommitError::Unavailable => Self(Box::new(Kind::Unavailable(Box::new(error)))),
+            CommitError::Unavailable => Self(Box::new(Kind::Unavailable(DATABASE, Box::new(error)))),
             CommitError::Store(error) => error.into(),
             // What these mean to a client only the service knows that proposed it.
             CommitError::RoomMoved | CommitError::Repeated(_) | CommitError::Taken | CommitError::Absent => {
@@ -312,6 +319,55 @@ impl From<PresenceError> for Error {
     }
 }
 
+impl From<MediaError> for Error {
+    fn from(error: MediaError) -> Self {
+        let too_large =
+            |message: String| Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge, message);
+        match error {
+            MediaError::Absent => Self::not_found("There is no such file here."),
+            MediaError::NotYetUploaded => Self::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                ErrorKind::NotYetUploaded,
+                "The file has not been uploaded yet. Try again later.",
+            ),
+            MediaError::Filled => Self::new(
+                StatusCode::CONFLICT,
+                ErrorKind::CannotOverwriteMedia,
+                "This id has its file already.",
+            ),
+            MediaError::NotYours => Self::forbidden("This id was reserved by another user."),
+            MediaError::TooManyPending | MediaError::Busy => Self::limit_exceeded(BUSY),
+            MediaError::TooLarge(most) => too_large(format!("A file may have at most {most} bytes.")),
+            MediaError::NoAddress => Self::bad_request(ErrorKind::InvalidParam, sentence(&error)),
+            MediaError::WrongLength { .. } | MediaError::NoThumbnail(_) => {
+                Self::bad_request(ErrorKind::Unknown, sentence(&error))
+            }
+            MediaError::UserFull(None) => Self::forbidden("Your files take all the room that you have here."),
+            MediaError::UserFull(Some(page)) => {
+                let kind = ErrorKind::UserLimitExceeded(UserLimitExceededErrorData::new(page));
+                Self::new(StatusCode::FORBIDDEN, kind, "Your files take all the room that you have here.")
+            }
+            MediaError::ServerFull => Self::forbidden("This server has no room for more files."),
+            MediaError::Blocked => {
+                Self::forbidden("The administrators of this server do not allow this file.")
+            }
+            MediaError::WrongOffset(_) => {
+                Self::new(StatusCode::CONFLICT, ErrorKind::Unknown, sentence(&error))
+            }
+            MediaError::NoPreview(_) => {
+                Self::new(StatusCode::BAD_GATEWAY, ErrorKind::Unknown, sentence(&error))
+            }
+            MediaError::PictureTooLarge => too_large(sentence(&error)),
+            MediaError::Scanner(_) | MediaError::Storage(_) => {
+                Self(Box::new(Kind::Unavailable("the storage of its media", Box::new(error))))
+            }
+            MediaError::Full => Self::full(),
+            MediaError::Lost(_) => Self::internal(error),
+            MediaError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<FilterError> for Error {
     fn from(error: FilterError) -> Self {
         match error {
@@ -409,7 +465,7 @@ impl From<SyncError> for Error {
                 Self::bad_request(ErrorKind::InvalidParam, "This server does not filter by relations yet.")
             }
             SyncError::TooMany => Self::limit_exceeded(BUSY),
-            SyncError::Behind => Self(Box::new(Kind::Unavailable(Box::new(error)))),
+            SyncError::Behind => Self(Box::new(Kind::Unavailable(DATABASE, Box::new(error)))),
             SyncError::Filter(error) => error.into(),
             SyncError::Store(error) => error.into(),
         }
@@ -417,7 +473,7 @@ impl From<SyncError> for Error {
 }
 
 /// What went wrong, as a sentence.
-fn sentence(error: &RoomError) -> String {
+fn sentence(error: &impl std::error::Error) -> String {
     let said = error.to_string();
     let mut letters = said.chars();
     let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();

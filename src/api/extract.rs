@@ -2,13 +2,16 @@
 
 mod address;
 mod arrival;
+mod content;
 mod identity;
 mod pace;
 mod shape;
 
+use axum::body::Body;
 use axum::extract::Request;
 use bytes::Bytes;
 use hearth_services::accounts::uia::Attempt;
+use http::HeaderMap;
 use http::request::Parts;
 use ruma::api::IncomingRequest;
 use ruma::api::error::{DeserializationError, ErrorKind};
@@ -16,10 +19,11 @@ use serde_json::{Map, Value};
 
 pub use self::address::Peer;
 pub(crate) use self::address::of as address;
+pub(crate) use self::content::Content;
 pub(crate) use self::identity::{CallerExt, Identify, Who, token};
 pub(crate) use self::shape::At;
 
-use self::arrival::Arrival;
+use self::arrival::{Arrival, Head};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::route::Policy;
@@ -62,6 +66,41 @@ where
 {
     let (arrival, caller) = Arrival::receive::<A>(app, policy, request).await?;
     Ok((arrival.parts, caller))
+}
+
+/// A request whose body the handler takes as it comes; ruma's type has all else.
+pub(crate) async fn streaming<T>(app: &App, policy: Policy, request: Request) -> Result<(Ruma<T>, Content)>
+where
+    T: IncomingRequest,
+    T::Authentication: Identify,
+{
+    let (parts, body) = request.into_parts();
+    let mut content = Content::new(app, &parts, body);
+    match with_headers::<T>(app, policy, Request::from_parts(parts, Body::empty())).await {
+        Ok((ruma, headers)) => {
+            content.headers = headers;
+            Ok((ruma, content))
+        }
+        Err(error) => {
+            content.drain().await;
+            Err(error)
+        }
+    }
+}
+
+/// A request without a body, and its headers.
+pub(crate) async fn with_headers<T>(
+    app: &App,
+    policy: Policy,
+    request: Request,
+) -> Result<(Ruma<T>, HeaderMap)>
+where
+    T: IncomingRequest,
+    T::Authentication: Identify,
+{
+    let (head, caller) = Head::receive::<T::Authentication>(app, policy, request).await?;
+    let request = parse(&head.parts, &head.arguments, &Bytes::new())?;
+    Ok((Ruma { request, caller }, head.parts.headers))
 }
 
 pub(crate) async fn interactive<T>(app: &App, policy: Policy, request: Request) -> Result<Interactive<T>>

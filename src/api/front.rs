@@ -18,18 +18,23 @@ use tracing::Instrument;
 use crate::app::App;
 use crate::error::Error;
 
-/// The headers that let a page of any origin use this server. The last four request headers are those of
-/// rendezvous sessions.
+/// The headers that let a page of any origin use this server. The last six request headers are those of
+/// rendezvous sessions and of ranges.
 const CORS: [(HeaderName, HeaderValue); 4] = [
     (ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
     (ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, PUT, DELETE, OPTIONS")),
     (
         ACCESS_CONTROL_ALLOW_HEADERS,
         HeaderValue::from_static(
-            "X-Requested-With, Content-Type, Authorization, Date, If-Match, If-None-Match",
+            "X-Requested-With, Content-Type, Authorization, Date, If-Match, If-None-Match, If-Range, Range",
         ),
     ),
-    (ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("ETag, Retry-After, X-Request-Id")),
+    (
+        ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static(
+            "Accept-Ranges, Content-Disposition, Content-Range, ETag, Retry-After, X-Request-Id",
+        ),
+    ),
 ];
 
 /// How long a browser may remember the answer to OPTIONS; they cap it at two hours.

@@ -55,5 +55,9 @@ async fn ready(app: App) -> Result<Json> {
         status => status,
     };
     let code = if status == "ready" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    Ok(Json::new(&json!({ "status": status })).with_status(code))
+    let mut reply = json!({ "status": status });
+    if let Some(stray) = app.media.settings().stray {
+        reply["media"] = json!(stray);
+    }
+    Ok(Json::new(&reply).with_status(code))
 }

@@ -12,6 +12,7 @@ mod extract;
 mod federation;
 mod front;
 mod health;
+mod media;
 mod rate_limit;
 mod reply;
 mod route;
@@ -66,5 +67,6 @@ fn routes() -> Vec<Route> {
     routes.extend(well_known::routes());
     routes.extend(client::routes());
     routes.extend(federation::routes());
+    routes.extend(media::routes());
     routes
 }

@@ -16,7 +16,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use hearth_services::accounts::{Caller, Restrictions};
 use http::request::Parts;
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use ruma::api::error::ErrorKind;
 use ruma::api::path_builder::PathBuilder;
 use ruma::api::{IncomingRequest, OutgoingResponse};
@@ -24,7 +24,7 @@ use ruma::api::{IncomingRequest, OutgoingResponse};
 use crate::admission::Line;
 use crate::app::App;
 use crate::error::{Error, Result, render};
-use crate::extract::{self, Identify, Interactive, Ruma};
+use crate::extract::{self, Content, Identify, Interactive, Ruma};
 use crate::rate_limit::Family;
 
 /// The largest body of an endpoint that says nothing else: an event of 64 KiB in any escaping, and the keys
@@ -247,6 +247,42 @@ where
         async move {
             let interactive = extract::interactive::<T>(&app, policy, request).await?;
             handler(app, interactive).await.map(render)
+        }
+        .boxed()
+    };
+    Route::new(T::METHOD, paths::<T>(), Arc::new(answer))
+}
+
+/// An endpoint whose handler takes the body as it comes.
+pub(crate) fn receiving<T, F, Fut>(handler: F) -> Route
+where
+    T: IncomingRequest + Send + 'static,
+    T::Authentication: Identify,
+    F: Fn(App, Ruma<T>, Content) -> Fut + Copy + Send + Sync + 'static,
+    Fut: Future<Output = Result<Response>> + Send + 'static,
+{
+    let answer = move |app: App, policy, request| {
+        async move {
+            let (ruma, content) = extract::streaming::<T>(&app, policy, request).await?;
+            handler(app, ruma, content).await
+        }
+        .boxed()
+    };
+    Route::new(T::METHOD, paths::<T>(), Arc::new(answer))
+}
+
+/// An endpoint whose handler looks at the headers, and makes its own response.
+pub(crate) fn fetching<T, F, Fut>(handler: F) -> Route
+where
+    T: IncomingRequest + Send + 'static,
+    T::Authentication: Identify,
+    F: Fn(App, Ruma<T>, HeaderMap) -> Fut + Copy + Send + Sync + 'static,
+    Fut: Future<Output = Result<Response>> + Send + 'static,
+{
+    let answer = move |app: App, policy, request| {
+        async move {
+            let (ruma, headers) = extract::with_headers::<T>(&app, policy, request).await?;
+            handler(app, ruma, headers).await
         }
         .boxed()
     };

@@ -6,7 +6,6 @@ use hearth_api::{
     Admission, App, RateLimits, Readiness, Services, Settings, StreamSettings, Streams, Support,
 };
 use hearth_core::pdu::SigningKey;
-use hearth_services::StoreError;
 use hearth_services::account_data::AccountData;
 use hearth_services::accounts::uia::Uia;
 use hearth_services::ephemeral::presence::{PresenceSettings, Presences};
@@ -19,7 +18,7 @@ use hearth_services::sync::{Parts, Passing, Sync, SyncSettings};
 use ruma::api::client::discovery::discover_support::{Contact, ContactRole};
 
 use super::foundation::Foundation;
-use super::limits;
+use super::{Failure, limits, media};
 use crate::config::Config;
 
 /// Everything that HTTP serves, over the foundation; its caches are registered with the log.
@@ -28,7 +27,7 @@ pub(super) async fn compose(
     foundation: &Foundation,
     key: SigningKey,
     readiness: Readiness,
-) -> Result<App, StoreError> {
+) -> Result<App, Failure> {
     let Foundation { log, interned, accounts, policy, .. } = foundation;
     let store = || foundation.store().clone();
     let profiles = Profiles::new(store(), log.clone(), interned.clone(), config.server_name.clone());
@@ -57,6 +56,8 @@ pub(super) async fn compose(
         filters: filters.clone(),
         passing: Passing { receipts: receipts.clone(), typing: typing.clone(), presences: presences.clone() },
     };
+    let media = media::open(config, store(), log.clone()).await?;
+    foundation.supervisor.run("media", stop.clone(), media.clone().run(stop.clone()));
     let sync = Sync::new(parts, sync_settings(config), foundation.stages.draining.clone()).await;
     foundation.supervisor.run("telling of presence", stop.clone(), sync.clone().tell_presence(stop));
     Ok(App::new(Services {
@@ -71,6 +72,7 @@ pub(super) async fn compose(
         receipts,
         typing,
         presences,
+        media,
         sync,
         streams: Streams::new(streams(config), foundation.supervisor.connections()),
         admission: Admission::new(config.limits_max_requests),

@@ -40,6 +40,9 @@ const BACKLOG: u32 = 4096;
 /// When the system has no descriptors left, accepting again at once would only burn time.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What is buffered of a request or a response over HTTP/1: a head fits, and a file goes through in pieces.
+const BUFFER: usize = 128 * 1024;
+
 /// Requests at a time on one HTTP/2 connection.
 const STREAMS: u32 = 256;
 
@@ -190,6 +193,7 @@ async fn serve(stream: Box<dyn Stream>, peer: Peer, serving: Serving) {
     let mut builder = Builder::new(TokioExecutor::new());
     let late = serving.stages.draining.is_cancelled();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(patience.header).keep_alive(!late);
+    builder.http1().max_buf_size(BUFFER);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS).keep_alive_interval(KEEP_ALIVE);
     let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     // Asked to end before its first request, a late connection would not answer that one either.

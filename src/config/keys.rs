@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use ruma::{OwnedServerName, OwnedUserId};
 
 use super::error::{Origin, Problem};
-use super::value::{Listen, LogFormat, Mode, Raw, Secret, Setting, WebAddress};
+use super::value::{Day, Listen, LogFormat, Mode, Raw, Secret, Setting, Size, WebAddress};
 use super::values::Values;
 
 /// A key, as far as its type does not matter.
@@ -143,6 +143,15 @@ settings! {
     federation_enabled: Option<bool>, "federation.enabled" = "";
     "Whether to talk to other servers. Accepted, but there is nothing to switch yet."
 
+    outgoing_allowed: Vec<IpNet>, "outgoing.allowed" = "";
+    "Networks that the server may talk to although they are private, when it fetches previews and speaks to other servers."
+
+    outgoing_user_agent: String, "outgoing.user_agent" = "Hearth";
+    "What the server calls itself when it does."
+
+    outgoing_connect_timeout: Duration, "outgoing.connect_timeout" = "10s";
+    "How long connecting may take."
+
     limits_enabled: bool, "limits.enabled" = "true", reloads;
     "Whether requests are limited in rate. A rate of 50/s burst 600 lets 600 pass at once and then 50 a second; m, h and d are longer periods. Sizes and counts are limited in any case."
 
@@ -205,6 +214,18 @@ settings! {
 
     limits_rates_filters: Rate, "limits.rates.filters" = "1/s burst 50", reloads;
     "Filters that a user keeps."
+
+    limits_rates_uploads: Rate, "limits.rates.uploads" = "5/s burst 100", reloads;
+    "Media that a user uploads."
+
+    limits_rates_media_reservations: Rate, "limits.rates.media_reservations" = "2/s burst 50", reloads;
+    "Media ids that a user reserves for later uploads."
+
+    limits_rates_downloads: Rate, "limits.rates.downloads" = "100/s burst 2000", reloads;
+    "Media and thumbnails that a user fetches, or an address without a user."
+
+    limits_rates_previews: Rate, "limits.rates.previews" = "1/s burst 30", reloads;
+    "Previews of web pages that a user asks for."
 
     limits_rates_registration: Rate, "limits.rates.registration" = "10/m burst 20", reloads;
     "Attempts to register from an address."
@@ -271,6 +292,93 @@ settings! {
 
     stream_origins: Vec<String>, "stream.origins" = "*";
     "The origins of web pages that may open streams, such as https://chat.example.org; * for all."
+
+    media_directory: Option<PathBuf>, "media.directory" = "";
+    "Where media are kept: a directory that all replicas share. By default the folder media in data_dir."
+
+    media_s3_bucket: Option<String>, "media.s3.bucket" = "";
+    "A bucket of an S3-compatible service to keep media in, in place of a directory."
+
+    media_s3_region: String, "media.s3.region" = "us-east-1";
+    "Its region."
+
+    media_s3_endpoint: Option<WebAddress>, "media.s3.endpoint" = "";
+    "Where the service is, if it is not Amazon's: https://minio.example.org"
+
+    media_s3_access_key: Option<Secret>, "media.s3.access_key" = "", secret;
+    "The id of the key to it. Without one, what the machine has by itself is used."
+
+    media_s3_secret_key: Option<Secret>, "media.s3.secret_key" = "", secret;
+    "The key."
+
+    media_s3_virtual_hosts: bool, "media.s3.virtual_hosts" = "false";
+    "Whether the bucket is part of the host's name in addresses, and not of the path."
+
+    media_s3_redirects: Option<Duration>, "media.s3.redirects" = "";
+    "How long an address of the bucket is good for that clients which allow it are sent to, such as 5m. Nobody is sent there by default."
+
+    media_max_upload: Size, "media.max_upload" = "100M";
+    "The largest file that can be uploaded: a number of bytes, or of K, M or G."
+
+    media_frozen_from: Option<Day>, "media.frozen_from" = "";
+    "Media uploaded from this day on, such as 2026-12-01, are served only to who has an access token. By default all are."
+
+    media_reserved_for: Duration, "media.reserved_for" = "1d";
+    "How long a media id is reserved for an upload that is to follow."
+
+    media_max_reserved: u32, "media.max_reserved" = "100";
+    "How many ids a user may have reserved at a time."
+
+    media_quota_user: Option<Size>, "media.quota.user" = "";
+    "How much one user may upload, such as 5G. Any amount by default."
+
+    media_quota_server: Option<Size>, "media.quota.server" = "";
+    "How much all users together may upload."
+
+    media_keep_local: Option<Duration>, "media.keep.local" = "";
+    "How long media of this server are kept that nobody asks for, avatars and stickers aside. For ever by default."
+
+    media_keep_remote: Option<Duration>, "media.keep.remote" = "";
+    "How long copies of other servers' media are."
+
+    media_strip_metadata: bool, "media.strip_metadata" = "false";
+    "Whether to take out of JPEG, PNG and WebP pictures where and with what they were taken, and the like."
+
+    media_thumbnails_ahead: bool, "media.thumbnails.ahead" = "true";
+    "Whether the usual thumbnails of a picture are made as soon as it has come, and not when they are asked for."
+
+    media_thumbnails_max_pixels: u32, "media.thumbnails.max_pixels" = "40000000";
+    "Pictures with more pixels have no thumbnails. Each that is decoded takes 4 to 16 bytes a pixel, as many at a time as there are processors."
+
+    media_thumbnails_max_file: Size, "media.thumbnails.max_file" = "50M";
+    "Nor have files that are larger."
+
+    media_thumbnails_command: Vec<String>, "media.thumbnails.command" = "";
+    "A program and its arguments that makes a picture of videos, PDF, AVIF or HEIC: it gets the path of the file as its last argument, and writes a PNG or JPEG to its standard output."
+
+    media_scan_url: Option<WebAddress>, "media.scan.url" = "";
+    "A scanner that every file is sent to by POST before it is served for the first time: 2xx says that it is clean, 406 that it is not."
+
+    media_scan_command: Vec<String>, "media.scan.command" = "";
+    "A scanner that gets every file on its standard input likewise: it exits with 0 or 1."
+
+    previews_enabled: bool, "previews.enabled" = "true";
+    "Whether the server looks at web pages that users mention, so that their clients can show what is there."
+
+    previews_languages: String, "previews.languages" = "en";
+    "The languages that pages are asked for in, where the client does not say."
+
+    previews_max_page: Size, "previews.max_page" = "1M";
+    "How much of a page is looked at."
+
+    previews_max_picture: Size, "previews.max_picture" = "10M";
+    "The largest picture of a page that is shown."
+
+    previews_timeout: Duration, "previews.timeout" = "15s";
+    "How long a page or its picture may take."
+
+    previews_kept_for: Duration, "previews.kept_for" = "1h";
+    "How long a preview is kept where the page does not say."
 
     typing_max_timeout: Duration, "typing.max_timeout" = "2m";
     "The longest that somebody is shown as typing without saying so again."

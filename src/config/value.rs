@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chrono::{NaiveDate, NaiveTime};
 use ipnet::IpNet;
 use ruma::{OwnedServerName, OwnedUserId};
 
@@ -240,6 +241,11 @@ impl Setting for Duration {
     }
 }
 
+/// A duration as it is written.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    duration(text.trim()).ok_or_else(|| format!("expected {}", <Duration as Setting>::EXPECTED))
+}
+
 /// At most ten years: longer ones are slips, and overflow what they are added to.
 const LONGEST: Duration = Duration::from_hours(24 * 3653);
 
@@ -257,6 +263,70 @@ fn duration(text: &str) -> Option<Duration> {
     };
     let duration = Duration::from_millis(number.checked_mul(milliseconds)?);
     (duration <= LONGEST).then_some(duration)
+}
+
+/// A number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size(pub(crate) u64);
+
+impl Setting for Size {
+    const EXPECTED: &'static str = "a size in bytes, such as 1000000, 500K, 100M or 5G";
+
+    fn read(raw: &Raw) -> Result<Self, String> {
+        let bytes = match raw {
+            Raw::Integer(value) => u64::try_from(*value).ok(),
+            Raw::Loose(text) | Raw::Text(text) => size(text.trim()),
+            _ => None,
+        };
+        // What a database counts with.
+        let bytes = bytes.filter(|bytes| *bytes > 0 && i64::try_from(*bytes).is_ok());
+        bytes.map(Self).ok_or_else(|| unexpected::<Self>(raw))
+    }
+
+    fn show(&self) -> String {
+        let units = [("G", 30), ("M", 20), ("K", 10)];
+        let unit = units.into_iter().find(|(_, bits)| self.0.is_multiple_of(1 << bits));
+        unit.map_or_else(|| self.0.to_string(), |(unit, bits)| format!("{}{unit}", self.0 >> bits))
+    }
+}
+
+fn size(text: &str) -> Option<u64> {
+    let text = text.strip_suffix("iB").or_else(|| text.strip_suffix('B')).unwrap_or(text).trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let bits = match unit.trim() {
+        "" => 0,
+        "K" | "k" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(1 << bits)
+}
+
+/// A day, by the clock of Greenwich.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Day(pub(crate) NaiveDate);
+
+impl Day {
+    /// When it begins, milliseconds since the epoch.
+    pub(crate) fn begins(self) -> i64 {
+        self.0.and_time(NaiveTime::MIN).and_utc().timestamp_millis()
+    }
+}
+
+impl Setting for Day {
+    const EXPECTED: &'static str = "a day such as 2026-12-01";
+
+    fn read(raw: &Raw) -> Result<Self, String> {
+        let text = text::<Self>(raw)?;
+        text.trim().parse().map(Self).map_err(|_| unexpected::<Self>(raw))
+    }
+
+    fn show(&self) -> String {
+        self.0.to_string()
+    }
 }
 
 /// Where to listen.

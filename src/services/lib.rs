@@ -7,6 +7,8 @@ pub mod ephemeral;
 pub mod filters;
 pub mod interned;
 pub mod log;
+pub mod media;
+pub mod outgoing;
 pub mod profiles;
 pub mod rate;
 pub mod rooms;

@@ -17,6 +17,7 @@ pub mod interned;
 pub mod lease;
 pub mod log;
 mod login_token;
+pub mod media;
 pub mod membership;
 mod openid;
 pub mod presence;

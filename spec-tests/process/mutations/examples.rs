@@ -65,6 +65,7 @@ impl Scene {
             target: format!("{}{}", target.join("/"), query(path)).into_bytes(),
             token: Some(user.token.clone()),
             body,
+            ..RawRequest::default()
         }
     }
 

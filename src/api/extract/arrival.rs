@@ -18,7 +18,17 @@ use crate::route::{Body as Expected, Policy};
 
 /// Of a body that is too large, so many bytes more are read and thrown away, so that the client has sent all of
 /// it when the answer comes and does not mistake it for a broken connection. A proxy sends whatever it was sent.
-const DRAINED: usize = 64 * 1024 * 1024;
+pub(super) const DRAINED: usize = 64 * 1024 * 1024;
+
+/// A request whose caller is known, and whose body is still to come.
+pub(super) struct Head {
+    /// Method, address and headers.
+    pub(super) parts: Parts,
+    /// The arguments in the path, decoded.
+    pub(super) arguments: Vec<String>,
+    /// The body.
+    pub(super) body: Body,
+}
 
 /// A request whose caller is known and whose body is all there.
 pub(super) struct Arrival {
@@ -30,8 +40,8 @@ pub(super) struct Arrival {
     pub(super) body: Bytes,
 }
 
-impl Arrival {
-    /// Receives a request in the order of what costs least: address, caller, user, path, body.
+impl Head {
+    /// Receives what comes before the body, in the order of what costs least: address, caller, user, path.
     pub(super) async fn receive<A: Identify>(
         app: &App,
         policy: Policy,
@@ -59,6 +69,18 @@ impl Arrival {
             }
         }
         let arguments = arguments(&mut parts).await?;
+        Ok((Self { parts, arguments, body }, caller))
+    }
+}
+
+impl Arrival {
+    /// Receives a request: what comes before the body, then the body.
+    pub(super) async fn receive<A: Identify>(
+        app: &App,
+        policy: Policy,
+        request: Request,
+    ) -> Result<(Self, A::Caller)> {
+        let (Head { parts, arguments, body }, caller) = Head::receive::<A>(app, policy, request).await?;
         let body = match parts.method {
             // Deleting a device takes a password.
             Method::POST | Method::PUT | Method::DELETE => read(app, policy, &parts, body).await?,

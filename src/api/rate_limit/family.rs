@@ -47,6 +47,14 @@ pub enum Family {
     AccountData,
     /// Filters kept.
     Filters,
+    /// Media that a user uploads.
+    Uploads,
+    /// Media ids that a user reserves.
+    MediaReservations,
+    /// Media that somebody fetches.
+    Downloads,
+    /// Previews of web pages that a user asks for.
+    Previews,
     /// Registrations.
     Registration,
     /// Questions about names and registration tokens, and pages of authentication.
@@ -99,6 +107,10 @@ impl Family {
             | Self::Typing
             | Self::Presence
             | Self::AccountData
+            | Self::Uploads
+            | Self::MediaReservations
+            | Self::Downloads
+            | Self::Previews
             | Self::Filters => By::User,
         }
     }
