@@ -6,7 +6,7 @@
  * Everything is seen through the SDK's own rooms; what others do goes over plain HTTP.
  */
 
-import { randomUUID } from "node:crypto";
+import { must, register } from "./account.mjs";
 import { Failure, Report } from "./report.mjs";
 import { quiet, sdk } from "./sdk.mjs";
 
@@ -36,32 +36,8 @@ class Sliding {
         this.token = token;
     }
 
-    async call(person, method, path, body) {
-        const headers = person ? { Authorization: `Bearer ${person.access_token}` } : {};
-        const response = await fetch(`${this.baseUrl}/_matrix/client/v3${path}`, {
-            method,
-            headers,
-            body: body && JSON.stringify(body),
-        });
-        return [response.status, await response.json()];
-    }
-
-    async must(person, method, path, body) {
-        const [status, reply] = await this.call(person, method, path, body);
-        if (status !== 200) throw new Failure(`${method} ${path}: ${status} ${JSON.stringify(reply)}`);
-        return reply;
-    }
-
-    async register(name) {
-        const body = { username: `${name}-${randomUUID()}`, password: randomUUID() };
-        let [status, reply] = await this.call(undefined, "POST", "/register", body);
-        const stages = { "m.login.registration_token": { token: this.token }, "m.login.dummy": {} };
-        for (const type of reply.flows?.[0].stages ?? []) {
-            const auth = { type, session: reply.session, ...stages[type] };
-            [status, reply] = await this.call(undefined, "POST", "/register", { ...body, auth });
-        }
-        if (status !== 200) throw new Failure(`not registered: ${JSON.stringify(reply)}`);
-        return reply;
+    must(...request) {
+        return must(this.baseUrl, ...request);
     }
 
     say(person, room, body) {
@@ -85,8 +61,8 @@ class Sliding {
     }
 
     async prepare() {
-        this.anna = await this.register("anna");
-        this.bert = await this.register("bert");
+        this.anna = await register(this.baseUrl, "anna", this.token);
+        this.bert = await register(this.baseUrl, "bert", this.token);
         this.rooms = [];
         for (let number = 0; number < ROOMS; number++) {
             const options = { preset: "public_chat", name: `Room ${number}`, topic: `About ${number}` };

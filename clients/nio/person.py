@@ -87,6 +87,24 @@ def account(base_url, localpart):
     return AsyncClient(base_url, localpart, config=config)
 
 
+async def offered(client):
+    """What a registration without anything is answered: the status and the flows on offer."""
+    probe = await client.send("POST", "/_matrix/client/v3/register", data=b"{}")
+    return probe.status, await probe.json()
+
+
+async def sign_up(client, offer, password, token):
+    """The response to a registration by one of the flows; it logs the client in."""
+    flows = [set(flow["stages"]) for flow in offer["flows"]]
+    if {"m.login.dummy"} in flows:
+        response = await client.register(client.user, password)
+    elif any("m.login.registration_token" in flow for flow in flows):
+        response = await client.register_with_token(client.user, password, token)
+    else:
+        raise Failure(f"no flow that this client can follow: {flows}")
+    return good(response, f"registering {client.user}")
+
+
 class Person:
     """One device of one user: a client, its running sync loop and all that the loop brought."""
 

@@ -23,7 +23,7 @@ from nio import (
     RoomPreset,
 )
 from around import Around
-from person import Failure, Person, Report, Sent, account, good, timeline_of, told
+from person import Person, Report, Sent, account, good, offered, sign_up, timeline_of, told
 
 # Sending is one request after the other, and a debug build is allowed to be slow.
 OFFLINE_STEP_SECONDS = 300
@@ -61,19 +61,9 @@ class Scenario:
                 await client.close()
 
     async def _register(self, client, localpart):
-        probe = await client.send("POST", "/_matrix/client/v3/register", data=b"{}")
-        offer = await probe.json()
-        self.report.check(
-            "an empty registration is answered 401 with flows", (probe.status, "flows" in offer), (401, True)
-        )
-        flows = [set(flow["stages"]) for flow in offer["flows"]]
-        if {"m.login.dummy"} in flows:
-            response = await client.register(localpart, PASSWORD)
-        elif any("m.login.registration_token" in flow for flow in flows):
-            response = await client.register_with_token(localpart, PASSWORD, self.token)
-        else:
-            raise Failure(f"no flow that this client can follow: {flows}")
-        good(response, f"registering {localpart}")
+        status, offer = await offered(client)
+        self.report.check("an empty registration is answered 401 with flows", (status, "flows" in offer), (401, True))
+        response = await sign_up(client, offer, PASSWORD, self.token)
         self.report.check("registration names the user asked for", response.user_id.startswith(f"@{localpart}:"))
 
     async def login(self):
