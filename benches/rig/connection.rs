@@ -32,6 +32,30 @@ pub struct Request<'a> {
     pub body: &'a str,
 }
 
+/// The head of a request whose body is sent piece by piece.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    /// Its method.
+    pub method: &'a str,
+    /// Its path and query, encoded.
+    pub path: &'a str,
+    /// The access token of who makes it.
+    pub token: &'a str,
+    /// What its body is.
+    pub content_type: &'a str,
+    /// How many bytes of body follow.
+    pub length: u64,
+}
+
+/// A reply whose body is received piece by piece.
+#[derive(Clone, Copy, Debug)]
+pub struct ReplyHead {
+    /// Its status.
+    pub status: u16,
+    /// How many bytes of body follow.
+    pub length: u64,
+}
+
 /// A reply.
 #[derive(Debug)]
 pub struct Reply {
@@ -67,17 +91,34 @@ impl Connection {
 
     /// Makes a request, and leaves the reply to be waited for.
     pub async fn send(&mut self, request: &Request<'_>) -> Result<()> {
-        let Request { method, path, token, body } = request;
-        let length = body.len();
-        let text = format!(
-            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\
-             content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
-        );
+        let Request { method, path, token, body } = *request;
+        let length = u64::try_from(body.len())?;
+        let mut text = Head { method, path, token, content_type: "application/json", length }.text();
+        text.push_str(body);
         Ok(self.stream.write_all(text.as_bytes()).await?)
+    }
+
+    /// Sends the head of a request.
+    pub async fn send_head(&mut self, head: &Head<'_>) -> Result<()> {
+        Ok(self.stream.write_all(head.text().as_bytes()).await?)
+    }
+
+    /// Sends the next bytes of the body that was announced.
+    pub async fn send_piece(&mut self, piece: &[u8]) -> Result<()> {
+        timeout(PATIENCE, self.stream.write_all(piece)).await.map_err(|_| "a body is not taken")??;
+        Ok(())
     }
 
     /// Waits for the reply to a request that was sent.
     pub async fn receive(&mut self) -> Result<Reply> {
+        let ReplyHead { status, length } = self.receive_head().await?;
+        let mut body = vec![0; usize::try_from(length)?];
+        self.stream.read_exact(&mut body).await?;
+        Ok(Reply { status, body })
+    }
+
+    /// Waits for the reply to a request that was sent, and leaves its body to be received.
+    pub async fn receive_head(&mut self) -> Result<ReplyHead> {
         let status = self.line().await?.split(' ').nth(1).ok_or("a reply without a status")?.parse()?;
         let mut length = None;
         loop {
@@ -91,9 +132,13 @@ impl Connection {
                 length = Some(value.trim().parse()?);
             }
         }
-        let mut body = vec![0; length.ok_or("a reply of unknown length")?];
-        self.stream.read_exact(&mut body).await?;
-        Ok(Reply { status, body })
+        Ok(ReplyHead { status, length: length.ok_or("a reply of unknown length")? })
+    }
+
+    /// Fills a piece with the next bytes of a body that was left to be received.
+    pub async fn receive_piece(&mut self, piece: &mut [u8]) -> Result<()> {
+        timeout(PATIENCE, self.stream.read_exact(piece)).await.map_err(|_| "a body does not come")??;
+        Ok(())
     }
 
     async fn line(&mut self) -> Result<&str> {
@@ -102,5 +147,15 @@ impl Connection {
             return Err("the server closed the connection".into());
         }
         Ok(self.head.trim_end())
+    }
+}
+
+impl Head<'_> {
+    fn text(&self) -> String {
+        let Self { method, path, token, content_type, length } = self;
+        format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\
+             content-type: {content_type}\r\ncontent-length: {length}\r\n\r\n"
+        )
     }
 }

@@ -38,32 +38,35 @@ struct Stat {
 impl Cpu {
     /// What was used so far.
     pub fn usage(self) -> Result<Usage> {
-        let ticks = sysconf(SysconfVar::CLK_TCK)?.ok_or("the kernel has no clock ticks")?;
-        let tick = Duration::from_secs(1) / u32::try_from(ticks)?;
-        let time = |ticks: u64| Ok::<_, std::num::TryFromIntError>(tick * u32::try_from(ticks)?);
         Ok(Usage {
             server: time(stat(self.server)?.own)?,
-            postgres: time(self.postgres_ticks()?)?,
+            postgres: family_time(self.postgres)?,
             generator: time(stat(std::process::id())?.own)?,
         })
     }
+}
 
-    /// Children that ended are accounted to the first process, so nothing is lost with a connection.
-    fn postgres_ticks(self) -> Result<u64> {
-        let first = stat(self.postgres)?;
-        let mut ticks = first.own + first.ended_children;
-        for entry in fs::read_dir("/proc")? {
-            let name = entry?.file_name();
-            let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
-            // One that ended meanwhile is accounted next time.
-            if let Ok(found) = stat(pid)
-                && found.parent == self.postgres
-            {
-                ticks += found.own;
-            }
+/// The CPU time of a process and its children. Those that ended are accounted to it, so nothing is lost with a
+/// connection.
+pub fn family_time(pid: u32) -> Result<Duration> {
+    let first = stat(pid)?;
+    let mut ticks = first.own + first.ended_children;
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(child) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+        // One that ended meanwhile is accounted next time.
+        if let Ok(found) = stat(child)
+            && found.parent == pid
+        {
+            ticks += found.own;
         }
-        Ok(ticks)
     }
+    time(ticks)
+}
+
+fn time(ticks: u64) -> Result<Duration> {
+    let in_a_second = sysconf(SysconfVar::CLK_TCK)?.ok_or("the kernel has no clock ticks")?;
+    Ok(Duration::from_secs(1) / u32::try_from(in_a_second)? * u32::try_from(ticks)?)
 }
 
 impl Sub for Usage {
@@ -80,8 +83,22 @@ impl Sub for Usage {
 
 /// The memory of a process that is in RAM.
 pub fn resident_bytes(pid: u32) -> Result<u64> {
+    status_bytes(pid, "VmRSS:")
+}
+
+/// The most memory of a process that was in RAM, since it began or was told to forget that.
+pub fn peak_bytes(pid: u32) -> Result<u64> {
+    status_bytes(pid, "VmHWM:")
+}
+
+/// Lets the peak of a process's memory begin again from what it has now.
+pub fn forget_peak(pid: u32) -> Result<()> {
+    Ok(fs::write(format!("/proc/{pid}/clear_refs"), "5")?)
+}
+
+fn status_bytes(pid: u32, name: &str) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).ok_or_else(|| format!("no {name}"))?;
     let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kib * 1024)
 }

@@ -15,12 +15,12 @@ mod rig;
 
 pub use self::arguments::Arguments;
 pub use self::client::{Client, ROUTE, holds};
-pub use self::connection::{Connection, Reply, Request};
+pub use self::connection::{Connection, Head, Reply, ReplyHead, Request};
 pub use self::counters::Counters;
-pub use self::cpu::{Cpu, Usage, resident_bytes};
+pub use self::cpu::{Cpu, Usage, family_time, forget_peak, peak_bytes, resident_bytes};
 pub use self::figures::{Figures, Table, machine};
 pub use self::filler::{Filler, Person};
-pub use self::rig::{Rig, Server};
+pub use self::rig::{Rig, SERVER_NAME, Server};
 
 /// Whatever goes wrong ends the bench.
 pub type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;

@@ -3,7 +3,7 @@
 use std::fs::{self, File, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use hearth_store::private_postgres::{Options, PrivatePostgres};
@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use crate::{Connection, Counters, Cpu, Request, Result};
 
 /// The part of every user's name behind the colon.
-pub(crate) const SERVER_NAME: &str = "bench.test";
+pub const SERVER_NAME: &str = "bench.test";
 
 /// Enough for a server, a filler and a few onlookers.
 const CONNECTIONS: u32 = 100;
@@ -91,8 +91,19 @@ impl Rig {
         self.serve(database).await?.stop().await
     }
 
+    /// Where everything is that goes with the rig.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Starts a server over a database and waits until it is ready.
     pub async fn serve(&self, database: &str) -> Result<Server> {
+        self.serve_with(database, &[]).await
+    }
+
+    /// Starts a server with more settings, as variables of its environment.
+    pub async fn serve_with(&self, database: &str, settings: &[(&str, &str)]) -> Result<Server> {
         let (port, metrics_port) = (free_port()?, free_port()?);
         let (address, metrics) = (format!("127.0.0.1:{port}"), format!("127.0.0.1:{metrics_port}"));
         let log_path = self.folder.path().join("server.log");
@@ -114,6 +125,7 @@ impl Rig {
             // Everybody comes from one address.
             .env("HEARTH_LIMITS__MAX_CONNECTIONS", CLIENTS)
             .env("HEARTH_LIMITS__MAX_CONNECTIONS_PER_ADDRESS", CLIENTS)
+            .envs(settings.iter().copied())
             .stdout(log.try_clone()?)
             .stderr(log)
             .kill_on_drop(true);
