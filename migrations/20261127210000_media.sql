@@ -102,8 +102,8 @@ CREATE TABLE media_usage (
     bytes bigint NOT NULL,
     files bigint NOT NULL
 );
-COMMENT ON TABLE media_usage IS 'How much each local user has uploaded, and everybody together under 0. One row for each user.';
-COMMENT ON COLUMN media_usage.user_nid IS 'The user; 0 for all of them.';
+COMMENT ON TABLE media_usage IS 'How much each local user has uploaded, and under 0 the pictures of previews. One row for each user.';
+COMMENT ON COLUMN media_usage.user_nid IS 'The user; 0 for the pictures of previews.';
 COMMENT ON COLUMN media_usage.bytes IS 'The bytes of their media.';
 COMMENT ON COLUMN media_usage.files IS 'How many media that are.';
 

@@ -97,10 +97,12 @@ impl Store {
         statements::count();
         let mut tx = self.pool().begin().await?;
         // One after the other, so that each sees those before it.
-        sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('reserved media of ' || $1::bigint::text, 0))")
-            .bind(new.user.map_or(0, UserNid::get))
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(
+            "SELECT pg_advisory_xact_lock(hashtextextended('reserved media of ' || $1::bigint::text, 0))",
+        )
+        .bind(new.user.map_or(0, UserNid::get))
+        .execute(&mut *tx)
+        .await?;
         let done = sqlx::query(
             "INSERT INTO media (server, id, user_nid, created_ts, used_ts, expires_ts)
              SELECT $1, $2, $3, $4, $4, $5

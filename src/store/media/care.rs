@@ -3,7 +3,7 @@
 use hearth_core::id::Position;
 use sqlx::FromRow;
 
-use super::commit::EVERYBODY;
+use super::commit::PREVIEWS;
 use super::part::release_parts;
 use super::{Medium, MediumRow, SELECT};
 use crate::{Result, Store, statements};
@@ -207,11 +207,16 @@ impl Store {
     pub async fn delete_media(&self, nids: &[i64], unused_since: Option<i64>, now: i64) -> Result<u64> {
         statements::count();
         let mut tx = self.pool().begin().await?;
-        // What adds to it holds it to its end: whatever is locked after it is locked by one at a time.
-        sqlx::query("SELECT 1 FROM media_usage WHERE user_nid = $1 FOR UPDATE")
-            .bind(EVERYBODY)
-            .execute(&mut *tx)
-            .await?;
+        // Before anything else, as who uploads does.
+        sqlx::query(
+            "SELECT 1 FROM media_usage
+             WHERE user_nid IN (SELECT CASE WHEN preview THEN $2 ELSE user_nid END FROM media WHERE nid = ANY ($1))
+             ORDER BY user_nid FOR UPDATE",
+        )
+        .bind(nids)
+        .bind(PREVIEWS)
+        .execute(&mut *tx)
+        .await?;
         let doomed: Vec<i64> = sqlx::query_scalar(
             "SELECT nid FROM media
              WHERE nid = ANY ($1) AND ($2::bigint IS NULL OR used_ts < $2 AND NOT lasting)
@@ -226,19 +231,16 @@ impl Store {
             "WITH gone AS (
                  DELETE FROM media WHERE nid = ANY ($1) RETURNING blob_nid, user_nid, size, preview),
              freed AS (
-                 SELECT CASE WHEN preview THEN NULL ELSE user_nid END AS user_nid, sum(size)::bigint AS bytes,
+                 SELECT CASE WHEN preview THEN $2 ELSE user_nid END AS user_nid, sum(size)::bigint AS bytes,
                         count(*) AS files
                  FROM gone WHERE blob_nid IS NOT NULL AND user_nid IS NOT NULL GROUP BY 1),
              settled AS (
                  UPDATE media_usage u SET bytes = u.bytes - f.bytes, files = u.files - f.files
-                 FROM (SELECT * FROM freed WHERE user_nid IS NOT NULL
-                       UNION ALL SELECT $2, sum(bytes)::bigint, sum(files)::bigint FROM freed
-                       HAVING count(*) > 0) f
-                 WHERE u.user_nid = f.user_nid)
+                 FROM freed f WHERE u.user_nid = f.user_nid)
              SELECT blob_nid FROM gone WHERE blob_nid IS NOT NULL",
         )
         .bind(&doomed)
-        .bind(EVERYBODY)
+        .bind(PREVIEWS)
         .fetch_all(&mut *tx)
         .await?;
         blobs.sort_unstable();

@@ -5,8 +5,8 @@ use sqlx::{Postgres, Transaction};
 
 use crate::{Result, Store, StoreError, statements};
 
-/// The row of everybody's usage together.
-pub(super) const EVERYBODY: i64 = 0;
+/// Who the pictures of previews count for.
+pub(super) const PREVIEWS: i64 = 0;
 
 /// A medium to be.
 #[derive(Clone, Copy, Debug)]
@@ -125,19 +125,12 @@ impl Arrived<'_> {
 }
 
 impl Destination<'_> {
-    /// The local user who brings it, if one does.
-    fn uploader(&self) -> Option<UserNid> {
+    /// Whose usage it counts to; nobody's where it is another server's.
+    fn counts_to(&self) -> Option<i64> {
         match self {
-            Self::New { media, .. } => media.user,
-            Self::Reserved { user, .. } => Some(*user),
-        }
-    }
-
-    /// The local user against whose quota it counts.
-    fn user(&self) -> Option<UserNid> {
-        match self {
-            Self::New { media, preview } => media.user.filter(|_| !preview),
-            Self::Reserved { user, .. } => Some(*user),
+            Self::New { media: NewMedia { user: Some(_), .. }, preview: true } => Some(PREVIEWS),
+            Self::New { media, .. } => media.user.map(UserNid::get),
+            Self::Reserved { user, .. } => Some(user.get()),
         }
     }
 }
@@ -194,15 +187,15 @@ impl Store {
         if is_blocked(&mut tx, arrived.sha256).await? {
             return Ok(Committed::Blocked);
         }
-        // Deleting takes the row of everybody first as well, so that neither waits for the other.
-        let is_local = filling.to.uploader().is_some();
-        if is_local && !add_usage(&mut tx, EVERYBODY, arrived.size, quota.server).await? {
-            return Ok(Committed::ServerFull);
-        }
-        if let Some(user) = filling.to.user()
-            && !add_usage(&mut tx, user.get(), arrived.size, quota.user).await?
-        {
-            return Ok(Committed::UserFull);
+        // Usage is locked before blobs and media, here and where they are deleted, so that neither waits for the other.
+        if let Some(user) = filling.to.counts_to() {
+            if !has_room(&mut tx, arrived.size, quota.server).await? {
+                return Ok(Committed::ServerFull);
+            }
+            let most = quota.user.filter(|_| user != PREVIEWS);
+            if !add_usage(&mut tx, user, arrived.size, most).await? {
+                return Ok(Committed::UserFull);
+            }
         }
         let Some((blob, leftover)) = arrived.keep(&mut tx).await? else { return Ok(Committed::Lost) };
         if !filling.fill(&mut tx, blob, arrived).await? {
@@ -222,19 +215,33 @@ impl Store {
         if quota.user.is_none() && quota.server.is_none() {
             return Ok(None);
         }
-        let usage: Vec<(i64, i64)> =
-            sqlx::query_as("SELECT user_nid, bytes FROM media_usage WHERE user_nid = ANY ($1)")
-                .bind(vec![EVERYBODY, user.get()])
-                .fetch_all(self.db())
-                .await?;
-        let bytes_of = |of| usage.iter().find(|(user, _)| *user == of).map_or(0, |(_, bytes)| *bytes);
+        let (own, all): (i64, i64) = sqlx::query_as(
+            "SELECT coalesce(sum(bytes) FILTER (WHERE user_nid = $1), 0)::bigint, coalesce(sum(bytes), 0)::bigint
+             FROM media_usage",
+        )
+        .bind(user.get())
+        .fetch_one(self.db())
+        .await?;
         let is_full =
-            |of, most: Option<i64>| most.is_some_and(|most| bytes_of(of).saturating_add(size) > most);
-        if is_full(user.get(), quota.user) {
+            |used: i64, most: Option<i64>| most.is_some_and(|most| used.saturating_add(size) > most);
+        if is_full(own, quota.user) {
             return Ok(Some(Committed::UserFull));
         }
-        Ok(is_full(EVERYBODY, quota.server).then_some(Committed::ServerFull))
+        Ok(is_full(all, quota.server).then_some(Committed::ServerFull))
     }
+}
+
+/// Whether there is room for so many bytes more of anybody's. Where that is bounded, uploads are counted one after the
+/// other, by a lock that no table has.
+async fn has_room(tx: &mut Transaction<'_, Postgres>, size: i64, most: Option<i64>) -> Result<bool> {
+    let Some(most) = most else { return Ok(true) };
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('media quota', 0))")
+        .execute(&mut **tx)
+        .await?;
+    let used: i64 = sqlx::query_scalar("SELECT coalesce(sum(bytes), 0)::bigint FROM media_usage")
+        .fetch_one(&mut **tx)
+        .await?;
+    Ok(used.saturating_add(size) <= most)
 }
 
 async fn is_blocked(tx: &mut Transaction<'_, Postgres>, sha256: &[u8; 32]) -> Result<bool> {
