@@ -62,7 +62,13 @@ async fn a_hang_up_reloads_what_can_change_and_says_what_it_did(hearth: Hearth) 
         assert!(tries < 100, "the change is not in force");
         sleep(Duration::from_millis(50)).await;
     }
-    let said = server.said().join("\n");
+    // It says so once all of it is in force.
+    let mut said = server.said().join("\n");
+    while tries < 100 && !(said.contains("reloaded the") && said.contains("waiting for a restart")) {
+        tries += 1;
+        sleep(Duration::from_millis(50)).await;
+        said = server.said().join("\n");
+    }
     assert!(said.contains("reloaded the configuration; changed: registration.mode"), "{said}");
     assert!(said.contains("waiting for a restart: sync.max_timeout"), "{said}");
 }
