@@ -9,9 +9,17 @@ use tokio::time::sleep;
 use crate::harness::cluster;
 
 /// What a refused request may write: the state of an authentication under way, rate limits, when a device was last
-/// used, and what a process notes of itself; who is online changes by itself.
-const FREE: [&str; 7] =
-    ["uia_session", "replica", "lease", "device_seen", "failed_login", "presence", "presence_session"];
+/// used, and what a process notes of itself, such as how far it has read the log; who is online changes by itself.
+const FREE: [&str; 8] = [
+    "uia_session",
+    "replica",
+    "lease",
+    "log_cursor",
+    "device_seen",
+    "failed_login",
+    "presence",
+    "presence_session",
+];
 /// Work that is done in the background: while there is any, more is to come.
 const PENDING: [&str; 1] = ["profile_spread"];
 /// The log without what happens by itself: somebody goes idle, or ceases to type.
