@@ -287,7 +287,8 @@ class Media {
         const here = hosts.map((host) => `http://${host}:${port}/`);
         for (const address of [...here, ...ELSEWHERE]) {
             const refused = await refusal(this.anna.client.getUrlPreview(address, Date.now()));
-            this.check(`there is no preview of ${address}`, refused, [502, "M_UNKNOWN"]);
+            const answer = address.startsWith("http") ? [502, "M_UNKNOWN"] : [400, "M_INVALID_PARAM"];
+            this.check(`there is no preview of ${address}`, refused, answer);
         }
         this.check("nobody has asked for the page", asked, []);
         page.close();
