@@ -10,6 +10,7 @@ mod preview;
 use hearth_core::id::UserNid;
 use sqlx::FromRow;
 
+use self::blob::BLOB;
 use crate::{Result, Store, statements};
 
 pub use self::blob::{Blob, PictureFacts, Thumbnail, ThumbnailKey, hexadecimal};
@@ -56,12 +57,11 @@ struct MediumRow {
     blob: blob::BlobRow,
 }
 
-/// Begins a query for media with their blobs.
-const SELECT: &str = "SELECT m.nid, m.user_nid, m.content_type, m.file_name, m.created_ts, m.expires_ts,
-            m.used_ts, (m.quarantined_by IS NOT NULL OR k.sha256 IS NOT NULL) AS quarantined,
-            b.nid AS blob_nid, b.sha256, b.size, b.object, b.stored_ts,
-            b.scanned_ts IS NOT NULL AS scanned, b.infected, b.examined, b.width, b.height, b.blurhash
-     FROM media m LEFT JOIN media_blob b ON b.nid = m.blob_nid LEFT JOIN media_blocked k USING (sha256)";
+/// What a query for media with their blobs asks for, and of which tables.
+const COLUMNS: &str = "m.nid, m.user_nid, m.content_type, m.file_name, m.created_ts, m.expires_ts, m.used_ts,
+            (m.quarantined_by IS NOT NULL OR k.sha256 IS NOT NULL) AS quarantined";
+const TABLES: &str =
+    "media m LEFT JOIN media_blob b ON b.nid = m.blob_nid LEFT JOIN media_blocked k USING (sha256)";
 
 impl MediumRow {
     fn medium(self) -> Result<Medium> {
@@ -82,7 +82,7 @@ impl MediumRow {
 impl Store {
     /// What an mxc URI names. Served by `media_server_id_key`.
     pub async fn medium(&self, server: &str, id: &str) -> Result<Option<Medium>> {
-        let query = format!("{SELECT} WHERE m.server = $1 AND m.id = $2");
+        let query = format!("SELECT {COLUMNS}, {BLOB} FROM {TABLES} WHERE m.server = $1 AND m.id = $2");
         let row: Option<MediumRow> = sqlx::query_as(sqlx::AssertSqlSafe(query))
             .bind(server)
             .bind(id)

@@ -113,7 +113,8 @@ impl BlobRow {
     }
 }
 
-const BLOB: &str = "b.nid AS blob_nid, b.sha256, b.size, b.object, b.stored_ts,
+/// The columns of a blob, in a query where it is `b`.
+pub(super) const BLOB: &str = "b.nid AS blob_nid, b.sha256, b.size, b.object, b.stored_ts,
                     b.scanned_ts IS NOT NULL AS scanned, b.infected, b.examined, b.width, b.height, b.blurhash";
 
 impl Store {

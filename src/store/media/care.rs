@@ -3,9 +3,10 @@
 use hearth_core::id::Position;
 use sqlx::FromRow;
 
+use super::blob::BLOB;
 use super::commit::PREVIEWS;
 use super::part::release_parts;
-use super::{Medium, MediumRow, SELECT};
+use super::{COLUMNS, Medium, MediumRow, TABLES};
 use crate::{Result, Store, statements};
 
 /// Which media.
@@ -125,9 +126,9 @@ impl Store {
     /// A page of media, oldest first, after the number `after`.
     pub async fn list_media(&self, of: Selection<'_>, after: i64, limit: i64) -> Result<Vec<Listed>> {
         let (condition, bytes, text) = of.condition();
-        let select = SELECT.replacen("SELECT ", "SELECT m.server, m.id, u.id AS uploader, ", 1);
         let query = format!(
-            "{select} LEFT JOIN interned_user u ON u.nid = m.user_nid
+            "SELECT m.server, m.id, u.id AS uploader, {COLUMNS}, {BLOB}
+             FROM {TABLES} LEFT JOIN interned_user u ON u.nid = m.user_nid
              WHERE {condition} AND m.nid > $3 ORDER BY m.nid LIMIT $4"
         );
         let rows: Vec<ListedRow> = sqlx::query_as(sqlx::AssertSqlSafe(query))

@@ -79,14 +79,10 @@ impl Store {
 
     /// Lets go of what has come of a medium. Its objects can be deleted then.
     pub async fn release_media_parts(&self, media: i64, now: i64) -> Result<()> {
-        sqlx::query(
-            "WITH gone AS (DELETE FROM media_part WHERE media_nid = $1 RETURNING object)
-             INSERT INTO media_loose (object, incarnation, since_ts) SELECT object, 0, $2 FROM gone",
-        )
-        .bind(media)
-        .bind(now)
-        .execute(self.db())
-        .await?;
+        statements::count();
+        let mut tx = self.pool().begin().await?;
+        release_parts(&mut tx, &[media], now).await?;
+        tx.commit().await?;
         Ok(())
     }
 
