@@ -4,12 +4,13 @@
 //! that is a transition for each of them, and another when they rest. It prints a row for each size of rooms: CPU time,
 //! entries of the log, and what those who wait are told, each for one minute.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hearth_bench::{Arguments, Client, Filler, Person, Result, Rig, Server, Table, machine};
 use ruma::OwnedRoomId;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 const ARGUMENTS: [(&str, &str); 5] =
     [("users", "10000"), ("rooms", "50"), ("members", "100,1000"), ("active", "1000"), ("minutes", "2")];
@@ -17,8 +18,12 @@ const ARGUMENTS: [(&str, &str); 5] =
 /// How long a sync waits, in milliseconds: what clients commonly ask for.
 const POLL: u32 = 30_000;
 
-/// How long after coming somebody rests, by default, and everybody has heard of it.
-const SETTLE: Duration = Duration::from_secs(90);
+/// A minute after coming somebody rests, by default: another transition of everybody, which has begun after this.
+const RESTS_AFTER: Duration = Duration::from_secs(80);
+
+/// How long nobody is told of anything once everybody has heard of all, and how long that may take.
+const CALM: Duration = Duration::from_secs(5);
+const SETTLES_WITHIN: Duration = Duration::from_mins(2);
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -56,15 +61,22 @@ async fn main() -> Result<()> {
 
 const DATABASE: &str = "served";
 
+/// How far apart neighbours in a layer of rooms were in the first, for each layer; all are in every layer once.
+fn strides(users: usize) -> impl Iterator<Item = usize> {
+    (1..).step_by(2).filter(move |stride| gcd(*stride, users) == 1)
+}
+
+const fn gcd(one: usize, other: usize) -> usize {
+    if other == 0 { one } else { gcd(other, one % other) }
+}
+
 /// Rooms of so many members, so that everybody is in so many of them, each time with others.
 async fn fill(rig: &Rig, users: usize, rooms: usize, members: usize) -> Result<Vec<Person>> {
     rig.found(DATABASE).await?;
     let filler = Filler::open(rig, DATABASE).await?;
     let people = filler.people("member", users).await?;
     let mut pairs: Vec<(OwnedRoomId, &Person)> = Vec::new();
-    for layer in 0..rooms {
-        // Neighbours in one layer are far apart in the next.
-        let stride = 2 * layer + 1;
+    for stride in strides(users).take(rooms) {
         let order: Vec<&Person> = (0..users).filter_map(|n| people.get(n * stride % users)).collect();
         for group in order.chunks(members) {
             let Some(creator) = group.first() else { continue };
@@ -85,10 +97,10 @@ async fn measure(server: &Server, people: &[Person], active: usize, minutes: u32
     let mut first = Client::open(server, people.first().ok_or("nobody is there")?).await?;
     first.sync(0).await?;
     let stop = tokio_util::sync::CancellationToken::new();
-    let (told, mut listening) = (std::sync::Arc::new(std::sync::Mutex::new(Told::default())), JoinSet::new());
+    let (told, mut listening) = (Arc::new(Mutex::new(Told::default())), JoinSet::new());
     for person in people {
         let mut client = Client::open(server, person).await?.online().from_where(&first);
-        let (told, stop) = (std::sync::Arc::clone(&told), stop.clone());
+        let (told, stop) = (Arc::clone(&told), stop.clone());
         listening.spawn(async move {
             while !stop.is_cancelled() {
                 client.ask(POLL).await?;
@@ -101,7 +113,8 @@ async fn measure(server: &Server, people: &[Person], active: usize, minutes: u32
             Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
         });
     }
-    sleep(SETTLE).await;
+    sleep(RESTS_AFTER).await;
+    timeout(SETTLES_WITHIN, settle(&told)).await.map_err(|_| "it did not become calm")??;
     *told.lock().map_err(|_| "a listener panicked")? = Told::default();
     let (counters, usage) = (server.counters().await?, server.cpu.usage()?);
     for minute in 0..minutes {
@@ -122,6 +135,18 @@ async fn measure(server: &Server, people: &[Person], active: usize, minutes: u32
         each(told.presences),
         each(told.bytes / 1024 / 1024),
     ])
+}
+
+/// Waits until nobody is told of anything.
+async fn settle(told: &Mutex<Told>) -> Result<()> {
+    let mut before = None;
+    loop {
+        let presences = told.lock().map_err(|_| "a listener panicked")?.presences;
+        if before.replace(presences) == Some(presences) {
+            return Ok(());
+        }
+        sleep(CALM).await;
+    }
 }
 
 /// Lets so many do something, spread over a minute.

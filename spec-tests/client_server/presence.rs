@@ -1,5 +1,7 @@
 //! Presence.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::harness::sync::{Sync, list};
@@ -17,6 +19,7 @@ pub fn tests() -> Vec<Test> {
         one_sets_ones_own_presence_alone,
         a_presence_that_is_none_is_refused,
         who_is_busy_stays_busy,
+        presence_alone_is_told_in_turns_and_whole,
     ]
 }
 
@@ -183,4 +186,32 @@ async fn who_is_busy_stays_busy(hearth: Hearth) {
     }
     alice.sync_with("set_presence=busy&timeout=0").await;
     assert!(is(&bob.sync_until("s0", |sync| is(sync, &alice, busy)).await, &alice, busy));
+}
+
+async fn presence_alone_is_told_in_turns_and_whole(hearth: Hearth) {
+    const CHANGES: usize = 40;
+    let (alice, bob) = (hearth.user("alice").await, hearth.user("bob").await);
+    alice.room_with(&[&bob]).await;
+    let mut since = bob.sync().await.next_batch().to_owned();
+    let begun = Instant::now();
+    let change = async {
+        for number in 0..CHANGES {
+            let status = json!({"presence": "online", "status_msg": number.to_string()});
+            alice.set_presence(&status).await.ok();
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    };
+    let last = (CHANGES - 1).to_string();
+    let listen = async {
+        for answers in 1.. {
+            let told = bob.sync_with(&format!("timeout=10000&since={since}")).await;
+            if presence(&told, &alice).is_some_and(|told| told["status_msg"] == *last) {
+                return answers;
+            }
+            told.next_batch().clone_into(&mut since);
+        }
+        0
+    };
+    let ((), answers) = tokio::join!(change, listen);
+    assert!(answers <= begun.elapsed().as_secs() + 3, "{answers} answers in {:?}", begun.elapsed());
 }

@@ -182,7 +182,8 @@ impl Sync {
             let closed_before = *closed_before.get_or_insert(changes.sessions_closed);
             let answer = since.is_none()
                 || view.full_state
-                || !changes.is_empty()
+                || !changes.is_empty_but_for_presence()
+                || (!changes.presence.is_empty() && connection.has_turn())
                 || changes.sessions_closed > closed_before;
             if !answer && Instant::now() < deadline {
                 tokio::select! {

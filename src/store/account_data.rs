@@ -1,5 +1,7 @@
 //! Account data, tags among it. Written by the log; this reads it.
 
+use std::collections::HashMap;
+
 use hearth_core::id::{Position, RoomNid, UserNid};
 use sqlx::FromRow;
 
@@ -59,13 +61,20 @@ impl Store {
         Ok(content.flatten())
     }
 
-    /// When a user's account data last changed; zero where there never was any. Served by `account_data_pos`.
-    pub async fn account_data_changed(&self, user: UserNid) -> Result<Position> {
-        let pos: Option<i64> = sqlx::query_scalar("SELECT max(pos) FROM account_data WHERE user_nid = $1")
-            .bind(user.get())
-            .fetch_one(self.db())
-            .await?;
-        Ok(pos.map_or(Position::ZERO, Position::new))
+    /// When the account data of each of some users last changed, where there ever was any. Served by
+    /// `account_data_pos`.
+    pub async fn account_data_changed(&self, users: &[UserNid]) -> Result<HashMap<UserNid, Position>> {
+        let users: Vec<i64> = users.iter().map(|user| user.get()).collect();
+        let newest: Vec<(i64, Option<i64>)> = sqlx::query_as(
+            "SELECT asked.user_nid, (SELECT max(pos) FROM account_data WHERE user_nid = asked.user_nid)
+             FROM unnest($1::bigint[]) AS asked (user_nid)",
+        )
+        .bind(users)
+        .fetch_all(self.db())
+        .await?;
+        let changed =
+            newest.into_iter().filter_map(|(user, pos)| Some((UserNid::new(user), Position::new(pos?))));
+        Ok(changed.collect())
     }
 
     /// All account data of a user that changed after `since`, deletions included. Served by

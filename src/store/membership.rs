@@ -60,12 +60,20 @@ impl Store {
     ///
     /// Served by the primary key of `membership`.
     pub async fn memberships_of(&self, user: UserNid) -> Result<Vec<MembershipAt>> {
+        self.memberships_of_all(&[user]).await
+    }
+
+    /// The same of several users, the rows of each together and by room.
+    pub async fn memberships_of_all(&self, users: &[UserNid]) -> Result<Vec<MembershipAt>> {
+        let users: Vec<i64> = users.iter().map(|user| user.get()).collect();
         let rows: Vec<MembershipRow> = sqlx::query_as(
-            "SELECT DISTINCT ON (room_nid)
-                    user_nid, room_nid, pos, membership, forgotten, event_nid, stripped_state
-             FROM membership WHERE user_nid = $1 ORDER BY room_nid, pos DESC",
+            "SELECT m.* FROM unnest($1::bigint[]) AS asked (user_nid)
+             CROSS JOIN LATERAL (
+                SELECT DISTINCT ON (room_nid)
+                       user_nid, room_nid, pos, membership, forgotten, event_nid, stripped_state
+                FROM membership WHERE user_nid = asked.user_nid ORDER BY room_nid, pos DESC) m",
         )
-        .bind(user.get())
+        .bind(users)
         .fetch_all(self.db())
         .await?;
         rows.into_iter().map(MembershipAt::try_from).collect()

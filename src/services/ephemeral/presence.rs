@@ -5,6 +5,7 @@
 
 mod board;
 mod devices;
+mod shown;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::board::Board;
 use self::devices::{Devices, Seen, Times};
+pub use self::shown::Shown;
 use crate::accounts::Caller;
 use crate::clock;
 use crate::log::{Apply, CommitError, Log, Logged, What};
@@ -185,28 +187,31 @@ impl Presences {
     }
 
     /// Those whose presence changed after a position; everybody who is not offline, if there is none.
-    pub async fn since(&self, since: Option<Position>) -> Result<Vec<Arc<Presence>>, StoreError> {
+    pub async fn since(&self, since: Option<Position>) -> Result<Vec<Arc<Shown>>, StoreError> {
         if !self.is_enabled() {
             return Ok(Vec::new());
         }
-        let remembered = match since {
-            Some(since) => self.0.board().changed_since(since),
-            None => self.0.board().present(),
-        };
-        if let Some(remembered) = remembered {
-            return Ok(remembered);
+        let present = if since.is_none() { self.0.board().present() } else { None };
+        if let Some(present) = present {
+            return Ok(present);
         }
         let store = &self.0.reader.store;
         let read = match since {
             Some(since) => store.presence_changes(since).await?,
             None => store.presences().await?,
         };
-        Ok(read.into_iter().map(Arc::new).collect())
+        Ok(read.into_iter().map(|presence| Arc::new(presence.into())).collect())
+    }
+
+    /// Those of some users whose presence changed after a position; none where memory does not reach back so far.
+    #[must_use]
+    pub fn changed(&self, users: &[UserNid], since: Position) -> Option<Vec<Arc<Shown>>> {
+        self.0.board().changed(users, since)
     }
 
     /// The presence of a user who is not offline.
     #[must_use]
-    pub fn of(&self, user: UserNid) -> Option<Arc<Presence>> {
+    pub fn of(&self, user: UserNid) -> Option<Arc<Shown>> {
         self.0.board().of(user).filter(|_| self.is_enabled())
     }
 

@@ -16,17 +16,18 @@ use hearth_store::room::Room;
 use hearth_store::unread::Unread;
 use quick_cache::sync::Cache;
 use ruma::RoomId;
+use tokio::sync::Mutex;
 
 use super::SyncError;
 use super::ephemeral::{Ephemeral, Passing};
 use super::heroes::Heroes;
-use super::memory::{Concerned, Connection, Joined, Member, Memory, Sample, Survey};
+use super::memory::{Concerned, Connection, Joined, Member, Memory, NotLoaded, Sample, Survey};
 use super::plan::{Plan, Section, Span, is_wanted_first, plan};
 use super::sliding::Sliding;
 use super::state::Summary;
 use super::timeline::Timeline;
 use super::turns::Turns;
-use crate::ephemeral::presence::Presence;
+use crate::ephemeral::presence::Shown as ShownPresence;
 use crate::log::Log;
 use crate::rooms::RoomReader;
 use crate::rooms::client_view::Beside;
@@ -52,6 +53,8 @@ pub(super) struct Engine {
     pub(super) heroes: Arc<Heroes>,
     /// At reading the states of rooms.
     pub(super) turns: Turns,
+    /// At reading what users are to their rooms who need not be connected.
+    reading_others: Mutex<()>,
     pub(super) rooms: Cache<RoomNid, Arc<Room>>,
     pub(super) sliding: Sliding,
 }
@@ -82,7 +85,7 @@ pub(super) struct Changes {
     /// Of the whole account.
     pub(super) account_data: Vec<AccountData>,
     /// Who is online.
-    pub(super) presence: Vec<Arc<Presence>>,
+    pub(super) presence: Vec<Arc<ShownPresence>>,
     /// What is told beside the events of timelines.
     pub(super) beside: Beside,
     /// What is told beside the events of states.
@@ -110,7 +113,11 @@ pub(super) struct RoomChanges {
 
 impl Changes {
     pub(super) fn is_empty(&self) -> bool {
-        self.rooms.is_empty() && self.account_data.is_empty() && self.presence.is_empty()
+        self.is_empty_but_for_presence() && self.presence.is_empty()
+    }
+
+    pub(super) fn is_empty_but_for_presence(&self) -> bool {
+        self.rooms.is_empty() && self.account_data.is_empty()
     }
 }
 
@@ -151,21 +158,51 @@ impl Engine {
     pub(super) fn new(reader: RoomReader, log: Log, passing: Passing, sliding: Sliding) -> Self {
         let memory = Arc::new(Memory::new());
         let heroes = Arc::new(Heroes::new(reader.store.clone()));
-        Self { reader, log, passing, memory, heroes, turns: Turns::new(), rooms: Cache::new(ROOMS), sliding }
+        let (turns, reading_others, rooms) = (Turns::new(), Mutex::default(), Cache::new(ROOMS));
+        Self { reader, log, passing, memory, heroes, turns, reading_others, rooms, sliding }
     }
 
-    /// Reads what a registered user is to their rooms, unless it is in memory.
-    pub(super) async fn load(&self, user: UserNid) -> Result<(), SyncError> {
-        if self.memory.is_loaded(user) {
+    /// Reads what registered users are to their rooms, where it is not in memory.
+    pub(super) async fn load(&self, users: &[UserNid]) -> Result<(), SyncError> {
+        let missing = self.memory.not_loaded(users);
+        if missing.is_empty() {
             return Ok(());
         }
-        let rows = self.reader.store.memberships_of(user).await?;
-        let account_data = self.reader.store.account_data_changed(user).await?;
+        let rows = self.reader.store.memberships_of_all(&missing).await?;
+        let account_data = self.reader.store.account_data_changed(&missing).await?;
         // What was read may be ahead of what this process has applied; memory must be of one position.
         let newest = rows.iter().map(|row| row.pos).max().unwrap_or(Position::ZERO);
         self.wait_applied(newest).await?;
-        self.memory.fill(user, &rows, account_data);
+        let mut of_users: HashMap<UserNid, &[MembershipAt]> = HashMap::new();
+        for of_user in rows.chunk_by(|a, b| a.user == b.user) {
+            of_users.extend(of_user.first().map(|row| (row.user, of_user)));
+        }
+        for user in missing {
+            let rows = of_users.get(&user).copied().unwrap_or_default();
+            let account_data = account_data.get(&user).copied().unwrap_or(Position::ZERO);
+            self.memory.fill(user, rows, account_data);
+        }
         Ok(())
+    }
+
+    /// What memory tells of users who need not be connected, and are read where they are not in memory.
+    pub(super) async fn of_others<T>(
+        &self,
+        take: impl Fn(&Memory) -> Result<T, NotLoaded> + Send,
+    ) -> Result<T, SyncError> {
+        // Memory holds the rooms of whoever is connected, and of others for as long as they are asked for.
+        let mut asked_for = Vec::new();
+        for _ in 0..LOADS {
+            let NotLoaded(users) = match take(&self.memory) {
+                Ok(taken) => return Ok(taken),
+                Err(not_loaded) => not_loaded,
+            };
+            // Many come to ask for the same; whoever had to wait finds most of it read.
+            let _turn = self.reading_others.lock().await;
+            asked_for.extend(users.iter().map(|user| Connection::open(&self.memory, *user)));
+            self.load(&users).await?;
+        }
+        Err(SyncError::Behind)
     }
 
     /// Refuses a position that nobody was ever given, and waits for one that this process has not come to.
@@ -261,7 +298,7 @@ impl Engine {
         take: impl Fn(Position) -> Option<T> + Send,
     ) -> Result<T, SyncError> {
         for _ in 0..LOADS {
-            self.load(viewer.user).await?;
+            self.load(&[viewer.user]).await?;
             connection.look();
             if let Some(taken) = take(since.max(self.log.applied())) {
                 return Ok(taken);

@@ -1,7 +1,9 @@
 //! What syncs need, in memory, kept true by the log: the newest entries of every room, and the connected users.
 
 mod counts;
+mod moves;
 mod recent;
+mod room_set;
 mod users;
 
 use std::collections::{HashMap, HashSet};
@@ -18,8 +20,10 @@ use tokio::sync::watch;
 
 pub(super) use self::counts::Reader;
 pub(super) use self::recent::Remembered;
+pub(super) use self::room_set::RoomSet;
 pub(super) use self::users::Member;
 
+use self::moves::{Changed, Moves};
 use self::recent::Recent;
 use self::users::{Known, Users};
 use crate::account_data::IgnoredUsers;
@@ -33,18 +37,17 @@ struct Inner {
     told: Option<Position>,
     recent: Recent,
     users: Users,
-    /// Whose presence changed.
+    /// Whose presence changed lately.
+    moves: Moves,
+    /// Whose presence changed since this was taken last.
     moved: Vec<UserNid>,
+    /// Who waits, and could be told who is online, but nothing else.
+    asking: Vec<UserNid>,
 }
 
-/// Which of some users are in some rooms.
-#[derive(Debug, Default)]
-pub(super) struct Inside {
-    /// Those who are.
-    pub(super) inside: HashSet<UserNid>,
-    /// Those of whom memory does not know.
-    pub(super) unknown: Vec<UserNid>,
-}
+/// Users whose past must be read before memory can tell.
+#[derive(Debug)]
+pub(super) struct NotLoaded(pub(super) Vec<UserNid>);
 
 /// What concerns a user, as of one position.
 #[derive(Debug)]
@@ -102,7 +105,9 @@ impl Memory {
             told: None,
             recent: Recent::new(),
             users: Users::default(),
+            moves: Moves::default(),
             moved: Vec::new(),
+            asking: Vec::new(),
         }))
     }
 
@@ -112,11 +117,12 @@ impl Memory {
         if inner.told.is_none() {
             inner.told = Some(applied);
             inner.recent.begin(applied);
+            inner.moves.begin(applied);
         }
     }
 
     /// Registers a poll of a user.
-    pub(super) fn enter(&self, user: UserNid) -> watch::Receiver<Position> {
+    pub(super) fn enter(&self, user: UserNid) -> watch::Receiver<u64> {
         self.lock().users.enter(user)
     }
 
@@ -125,14 +131,20 @@ impl Memory {
         self.lock().users.leave(user);
     }
 
-    /// Whether a registered user's past was read.
-    pub(super) fn is_loaded(&self, user: UserNid) -> bool {
-        self.lock().users.loaded(user).is_some()
+    /// Of some registered users, those whose past must be read.
+    pub(super) fn not_loaded(&self, users: &[UserNid]) -> Vec<UserNid> {
+        let inner = self.lock();
+        users.iter().copied().filter(|user| inner.users.loaded(*user).is_none()).collect()
     }
 
     /// Adds a registered user's past.
     pub(super) fn fill(&self, user: UserNid, rows: &[MembershipAt], account_data: Position) {
-        self.lock().users.fill(user, rows, account_data);
+        let mut inner = self.lock();
+        let Inner { users, moves, .. } = &mut *inner;
+        users.fill(user, rows, account_data);
+        if let Some(known) = users.loaded(user) {
+            moves.place(user, known.joined());
+        }
     }
 
     /// What concerns a registered user since a position, or at all; none where their past must be read first.
@@ -188,23 +200,37 @@ impl Memory {
     }
 
     /// The rooms that a registered user is joined to.
-    pub(super) fn joined_rooms(&self, user: UserNid) -> HashSet<RoomNid> {
-        let inner = self.lock();
-        inner.users.loaded(user).map(|known| known.joined().collect()).unwrap_or_default()
+    pub(super) fn joined_rooms(&self, user: UserNid) -> RoomSet {
+        let joined = self.lock().users.loaded(user).map(|known| known.joined().to_vec());
+        RoomSet::new(joined.unwrap_or_default())
     }
 
-    /// Which of some users are joined to one of some rooms.
-    pub(super) fn are_in(&self, users: &[UserNid], rooms: &HashSet<RoomNid>) -> Inside {
+    /// Of each of some users, whether they are joined to one of some rooms.
+    pub(super) fn are_in(&self, users: &[UserNid], rooms: &RoomSet) -> Result<Vec<bool>, NotLoaded> {
+        self.lock().of_all(users, |known| rooms.meets(known.joined()))
+    }
+
+    /// The rooms that some users are joined to.
+    pub(super) fn rooms_of(&self, users: &[UserNid]) -> Result<HashSet<RoomNid>, NotLoaded> {
+        let mut rooms = HashSet::new();
+        self.lock().of_all(users, |known| rooms.extend(known.joined()))?;
+        Ok(rooms)
+    }
+
+    /// Whose presence changed after a position, of a registered user and of those in a room with them; none where
+    /// memory does not reach back so far.
+    pub(super) fn presences_changed(
+        &self,
+        reader: UserNid,
+        since: Position,
+    ) -> Result<Option<Vec<UserNid>>, NotLoaded> {
         let inner = self.lock();
-        let mut found = Inside::default();
-        for user in users {
-            match inner.users.loaded(*user) {
-                Some(known) if known.is_in_any(rooms) => _ = found.inside.insert(*user),
-                Some(_) => {}
-                None => found.unknown.push(*user),
-            }
+        let Some(known) = inner.users.loaded(reader) else { return Err(NotLoaded(vec![reader])) };
+        match inner.moves.since(reader, known.joined(), since) {
+            Changed::Of(users) => Ok(Some(users)),
+            Changed::NotLoaded(users) => Err(NotLoaded(users)),
+            Changed::Unknown => Ok(None),
         }
-        found
     }
 
     /// Whose presence changed since this was asked last.
@@ -212,20 +238,26 @@ impl Memory {
         std::mem::take(&mut self.lock().moved)
     }
 
-    /// Adds a registered user, and the connected ones they are in a room with.
-    pub(super) fn add_audience(&self, user: UserNid, audience: &mut HashSet<UserNid>) {
-        let inner = self.lock();
-        audience.insert(user);
-        for room in inner.users.loaded(user).into_iter().flat_map(Known::joined) {
-            audience.extend(inner.users.connected(room));
-        }
+    /// Hands over the connected users who are joined to a room.
+    pub(super) fn for_each_connected(&self, room: RoomNid, take: impl FnMut(UserNid)) {
+        self.lock().users.connected(room).for_each(take);
     }
 
-    /// Wakes the polls of users.
-    pub(super) fn wake_all(&self, users: &[UserNid]) {
+    /// A user who waits asks for a turn at hearing who is online.
+    pub(super) fn ask_turn(&self, user: UserNid) {
+        self.lock().asking.push(user);
+    }
+
+    /// Who asked for a turn since this was asked last.
+    pub(super) fn take_asking(&self) -> Vec<UserNid> {
+        std::mem::take(&mut self.lock().asking)
+    }
+
+    /// Wakes the polls of users, whose turn it is to hear who is online.
+    pub(super) fn give_turns(&self, users: &[UserNid]) {
         let inner = self.lock();
         for user in users {
-            inner.users.wake(*user, inner.told.unwrap_or(Position::ZERO));
+            inner.users.give_turn(*user);
         }
     }
 
@@ -254,6 +286,19 @@ impl Memory {
 }
 
 impl Inner {
+    /// Asks something of each of some users.
+    fn of_all<T>(&self, users: &[UserNid], mut ask: impl FnMut(&Known) -> T) -> Result<Vec<T>, NotLoaded> {
+        let mut answers = Vec::with_capacity(users.len());
+        let mut not_loaded = Vec::new();
+        for user in users {
+            match self.users.loaded(*user) {
+                Some(known) => answers.push(ask(known)),
+                None => not_loaded.push(*user),
+            }
+        }
+        if not_loaded.is_empty() { Ok(answers) } else { Err(NotLoaded(not_loaded)) }
+    }
+
     /// What concerns a user since a position, or at all.
     fn sample(&self, known: &Known, since: Option<Position>, least: Position, all_joined: bool) -> Sample {
         let rooms = match since {
@@ -298,7 +343,7 @@ impl Inner {
         if let Some(target) = event.redacts.as_ref().and_then(|redacts| redacts.applies_to) {
             self.recent.redact(event.room, target, event.nid);
         }
-        self.users.wake_room(event.room, pos);
+        self.users.wake_room(event.room);
         for change in &event.members {
             self.member(pos, event.room, change);
         }
@@ -307,7 +352,8 @@ impl Inner {
     fn member(&mut self, pos: Position, room: RoomNid, change: &MemberChange) {
         let member = Member { pos, membership: change.membership, forgotten: change.forgotten };
         self.users.set(change.user, room, member);
-        self.users.wake(change.user, pos);
+        self.moves.set(change.user, room, change.membership == Membership::Join);
+        self.users.wake(change.user);
     }
 
     fn change(&mut self, pos: Position, change: &Change) {
@@ -328,17 +374,21 @@ impl Inner {
             }
             Change::SetTyping { room, .. } => {
                 self.recent.note(*room, pos);
-                self.users.wake_room(*room, pos);
+                self.users.wake_room(*room);
             }
             Change::SetReceipt { user, room, kind, .. } => {
                 self.recent.note(*room, pos);
                 self.users.renew(*user, *room, pos);
                 match kind {
-                    ReceiptKind::Public => self.users.wake_room(*room, pos),
-                    ReceiptKind::Private => self.users.wake(*user, pos),
+                    ReceiptKind::Public => self.users.wake_room(*room),
+                    ReceiptKind::Private => self.users.wake(*user),
                 }
             }
-            Change::SetPresence { user, .. } => self.moved.push(*user),
+            Change::SetPresence { user, .. } => {
+                let joined = self.users.loaded(*user).map(Known::joined);
+                self.moves.hear(pos, *user, joined);
+                self.moved.push(*user);
+            }
             _ => {}
         }
     }
@@ -348,6 +398,7 @@ impl Apply for Memory {
     fn apply(&self, entry: &Logged) {
         let mut inner = self.lock();
         inner.told = Some(entry.pos);
+        inner.moves.begin(entry.pos.previous());
         match &entry.what {
             What::Event(event) => inner.event(entry.pos, event),
             What::Membership(change) => {
@@ -359,10 +410,11 @@ impl Apply for Memory {
             What::Unknown => {
                 if let Some(room) = entry.room {
                     inner.recent.forget(room, entry.pos);
-                    inner.users.wake_room(room, entry.pos);
+                    inner.users.wake_room(room);
                 }
                 if let Some(user) = entry.subject {
                     inner.users.forget(user, entry.pos);
+                    inner.moves.unplace(user);
                 }
             }
         }
@@ -372,6 +424,7 @@ impl Apply for Memory {
         let mut inner = self.lock();
         inner.told = None;
         inner.recent.clear();
+        inner.moves = Moves::default();
         inner.users.forget_all();
     }
 }
@@ -380,18 +433,31 @@ impl Apply for Memory {
 pub(super) struct Connection {
     memory: Arc<Memory>,
     user: UserNid,
-    woken: watch::Receiver<Position>,
+    woken: watch::Receiver<u64>,
+    /// The turns at hearing who is online when it began, and at the last look.
+    turns: (u64, u64),
 }
 
 impl Connection {
     /// Registers a poll of `user`.
     pub(super) fn open(memory: &Arc<Memory>, user: UserNid) -> Self {
-        Self { woken: memory.enter(user), memory: Arc::clone(memory), user }
+        let woken = memory.enter(user);
+        let turns = *woken.borrow();
+        Self { woken, memory: Arc::clone(memory), user, turns: (turns, turns) }
     }
 
     /// What woke it so far is about to be looked at.
     pub(super) fn look(&mut self) {
-        self.woken.borrow_and_update();
+        self.turns.1 = *self.woken.borrow_and_update();
+    }
+
+    /// Whether, at the last look, its user had a turn at hearing who is online since it began; else they ask for it.
+    pub(super) fn has_turn(&self) -> bool {
+        let has_turn = self.turns.1 > self.turns.0;
+        if !has_turn {
+            self.memory.ask_turn(self.user);
+        }
+        has_turn
     }
 
     /// Waits until something concerns the user that was not looked at.

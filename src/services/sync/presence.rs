@@ -1,24 +1,24 @@
 //! Who is online, of those that a reader is in a room with.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hearth_core::id::{Position, RoomNid, UserNid};
 use hearth_core::sync_filter::{Candidate, EventFilter};
-use hearth_store::StoreError;
 use ruma::events::TimelineEventType;
 use tokio_util::sync::CancellationToken;
 
 use super::engine::{Engine, RoomChanges, View};
-use super::memory::Connection;
+use super::memory::RoomSet;
 use super::plan::Section;
 use super::{Sync, SyncError};
-use crate::ephemeral::presence::Presence;
+use crate::ephemeral::presence::{Presence, Shown};
 use crate::rooms::viewer::Viewer;
 
-/// How often those who wait are woken to hear of others' presence, and the most of them at a time. In a crowd
-/// everybody's moves concern everybody: this bounds what telling them costs, and what it costs is delay.
+/// How often those who wait have their turn at hearing of others' presence, and the most of them at a time. In a
+/// crowd everybody's moves concern everybody, all the time: this bounds what telling them costs, and what it costs
+/// is delay.
 const WAKE_EVERY: Duration = Duration::from_secs(1);
 const WAKES_AT_ONCE: usize = 1_000;
 
@@ -34,14 +34,13 @@ impl Engine {
         since: Option<Position>,
         rooms: &[RoomChanges],
         view: View<'_>,
-    ) -> Result<Vec<Arc<Presence>>, StoreError> {
+    ) -> Result<Vec<Arc<Shown>>, SyncError> {
         let presences = &self.passing.presences;
         if !presences.is_enabled() || view.presence.wants_nothing() {
             return Ok(Vec::new());
         }
-        let changed = presences.since(since).await?;
-        let mut told = self.sharing(viewer, changed, &self.memory.joined_rooms(viewer.user)).await?;
-        let entered = since.map(|_| entered(rooms)).unwrap_or_default();
+        let mut told = self.changed_presences(viewer, since).await?;
+        let entered = RoomSet::new(since.map(|_| entered(rooms)).unwrap_or_default());
         if !entered.is_empty() {
             told.extend(self.sharing(viewer, presences.since(None).await?, &entered).await?);
         }
@@ -50,7 +49,7 @@ impl Engine {
             return Ok(told);
         }
         let ignored = self.reader.ignored.of(viewer.user).await?;
-        let mut seen = HashSet::new();
+        let mut seen = HashSet::with_capacity(told.len());
         told.retain(|presence| {
             !ignored.contains(&presence.user_id)
                 && is_wanted(view.presence, presence)
@@ -59,71 +58,117 @@ impl Engine {
         Ok(told)
     }
 
+    /// The presence of the reader and of those they are in a room with, where it changed since a position; of
+    /// whoever is not offline, if there is none.
+    async fn changed_presences(
+        &self,
+        viewer: &Viewer,
+        since: Option<Position>,
+    ) -> Result<Vec<Arc<Shown>>, SyncError> {
+        let presences = &self.passing.presences;
+        if let Some(since) = since {
+            let users = self.of_others(|memory| memory.presences_changed(viewer.user, since)).await?;
+            if let Some(changed) = users.and_then(|users| presences.changed(&users, since)) {
+                return Ok(changed);
+            }
+        }
+        let changed = presences.since(since).await?;
+        self.sharing(viewer, changed, &self.memory.joined_rooms(viewer.user)).await
+    }
+
     /// Of some users, the reader and those who are in one of `rooms`.
     async fn sharing(
         &self,
         viewer: &Viewer,
-        of: Vec<Arc<Presence>>,
-        rooms: &HashSet<RoomNid>,
-    ) -> Result<Vec<Arc<Presence>>, StoreError> {
+        of: Vec<Arc<Shown>>,
+        rooms: &RoomSet,
+    ) -> Result<Vec<Arc<Shown>>, SyncError> {
         let mut sharing = Vec::new();
         for some in of.chunks(USERS_AT_ONCE) {
             let users: Vec<UserNid> = some.iter().map(|presence| presence.user).collect();
-            let mut found = self.memory.are_in(&users, rooms);
-            if !found.unknown.is_empty() {
-                found.inside.extend(self.reader.store.members_of_any(&found.unknown, rooms).await?);
-            }
-            found.inside.insert(viewer.user);
-            sharing.extend(some.iter().filter(|presence| found.inside.contains(&presence.user)).cloned());
+            let inside = self.of_others(|memory| memory.are_in(&users, rooms)).await?;
+            let told = some.iter().zip(inside);
+            let told = told.filter(|(presence, inside)| *inside || presence.user == viewer.user);
+            sharing.extend(told.map(|(presence, _)| Arc::clone(presence)));
         }
         Ok(sharing)
     }
 }
 
 impl Sync {
-    /// Wakes those who wait to hear of others' presence, until `stop` is cancelled.
+    /// Gives those who wait their turns at hearing of others' presence, until `stop` is cancelled.
     pub async fn tell_presence(self, stop: CancellationToken) {
         let engine = &self.inner.engine;
-        let mut moved = Vec::new();
-        let mut concerned = HashSet::new();
+        let mut moved = HashSet::new();
+        let mut queue = Queue::default();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(WAKE_EVERY) => {}
             }
             moved.extend(engine.memory.take_moved());
-            match engine.audience(&moved).await {
-                Ok(users) => {
-                    moved.clear();
-                    concerned.extend(users);
+            // In a crowd, whom the next ones concern is looked up for many of them together.
+            if queue.len() < WAKES_AT_ONCE {
+                match engine.add_audience(&moved, &mut queue).await {
+                    Ok(()) => moved.clear(),
+                    Err(error) => tracing::debug!(%error, "who shares rooms was not read; trying again"),
                 }
-                Err(error) => tracing::debug!(%error, "who shares rooms was not read; trying again"),
             }
-            let woken: Vec<UserNid> = concerned.iter().copied().take(WAKES_AT_ONCE).collect();
-            engine.memory.wake_all(&woken);
-            for user in woken {
-                concerned.remove(&user);
+            for user in engine.memory.take_asking() {
+                queue.add(user);
             }
+            engine.memory.give_turns(&queue.take(WAKES_AT_ONCE));
         }
+    }
+}
+
+/// Those who are to have a turn, each once, first who waits longest.
+#[derive(Debug, Default)]
+struct Queue {
+    order: VecDeque<UserNid>,
+    named: HashSet<UserNid>,
+}
+
+impl Queue {
+    fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    fn add(&mut self, user: UserNid) {
+        if self.named.insert(user) {
+            self.order.push_back(user);
+        }
+    }
+
+    fn take(&mut self, most: usize) -> Vec<UserNid> {
+        let taken: Vec<UserNid> = self.order.drain(..most.min(self.order.len())).collect();
+        for user in &taken {
+            self.named.remove(user);
+        }
+        taken
     }
 }
 
 impl Engine {
-    /// Those who wait and are in a room with one of some users, and these themselves.
-    async fn audience(&self, users: &[UserNid]) -> Result<HashSet<UserNid>, SyncError> {
-        let mut audience = HashSet::new();
-        for user in users.iter().collect::<HashSet<_>>() {
-            // Memory holds the rooms of whoever is connected, and of others for as long as they are asked for.
-            let _connection = Connection::open(&self.memory, *user);
-            self.load(*user).await?;
-            self.memory.add_audience(*user, &mut audience);
+    /// Adds those who wait and are in a room with one of some users, and these themselves.
+    async fn add_audience(&self, users: &HashSet<UserNid>, queue: &mut Queue) -> Result<(), SyncError> {
+        let users: Vec<UserNid> = users.iter().copied().collect();
+        let mut rooms = HashSet::new();
+        for some in users.chunks(USERS_AT_ONCE) {
+            rooms.extend(self.of_others(|memory| memory.rooms_of(some)).await?);
         }
-        Ok(audience)
+        for room in rooms {
+            self.memory.for_each_connected(room, |user| queue.add(user));
+        }
+        for user in users {
+            queue.add(user);
+        }
+        Ok(())
     }
 }
 
 /// The rooms that the reader just came into.
-fn entered(rooms: &[RoomChanges]) -> HashSet<RoomNid> {
+fn entered(rooms: &[RoomChanges]) -> Vec<RoomNid> {
     let entered = |room: &&RoomChanges| room.plan.section == Section::Join && room.plan.since.is_none();
     rooms.iter().filter(entered).map(|room| room.plan.room).collect()
 }
@@ -142,4 +187,22 @@ fn is_wanted(filter: &EventFilter, presence: &Presence) -> bool {
         room_id: None,
         content: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_longest_is_woken_first_whoever_else_is_named_again() {
+        let mut queue = Queue::default();
+        let mut woken = Vec::new();
+        for _ in 0..3 {
+            for user in 0..6 {
+                queue.add(UserNid::new(user));
+            }
+            woken.extend(queue.take(2).into_iter().map(UserNid::get));
+        }
+        assert_eq!((woken, queue.len()), (vec![0, 1, 2, 3, 4, 5], 4));
+    }
 }

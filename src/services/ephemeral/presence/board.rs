@@ -8,6 +8,8 @@ use hearth_store::log::Change;
 use hearth_store::presence::{Presence, PresenceState};
 use ruma::UserId;
 
+use super::shown::Shown;
+
 /// Changes remembered: what a large server hears within minutes.
 const MAX_CHANGES: usize = 100_000;
 
@@ -18,7 +20,7 @@ pub(super) struct Board {
     floor: Option<Position>,
     /// Whoever is not offline is here.
     filled: bool,
-    shown: HashMap<UserNid, Arc<Presence>>,
+    shown: HashMap<UserNid, Arc<Shown>>,
     changes: VecDeque<(Position, UserNid)>,
 }
 
@@ -27,9 +29,8 @@ impl Board {
     pub(super) fn fill(&mut self, read: Vec<Presence>) {
         self.filled = true;
         for presence in read {
-            let known = self.shown.entry(presence.user).or_insert_with(|| Arc::new(presence.clone()));
-            if known.pos < presence.pos {
-                *known = Arc::new(presence);
+            if self.shown.get(&presence.user).is_none_or(|known| known.pos < presence.pos) {
+                self.shown.insert(presence.user, Arc::new(presence.into()));
             }
         }
     }
@@ -52,7 +53,7 @@ impl Board {
             currently_active: *currently_active,
             pos,
         };
-        self.shown.insert(*user, Arc::new(told));
+        self.shown.insert(*user, Arc::new(told.into()));
         self.changes.push_back((pos, *user));
         if self.changes.len() > MAX_CHANGES {
             self.forget_oldest();
@@ -64,15 +65,13 @@ impl Board {
         self.floor.get_or_insert(pos);
     }
 
-    /// Those whose presence changed after `since`, the last change first; none where memory does not reach back.
-    pub(super) fn changed_since(&self, since: Position) -> Option<Vec<Arc<Presence>>> {
+    /// Those of some users whose presence changed after `since`; none where memory does not reach back.
+    pub(super) fn changed(&self, users: &[UserNid], since: Position) -> Option<Vec<Arc<Shown>>> {
         if self.floor.is_none_or(|floor| since < floor) {
             return None;
         }
-        let newer = self.changes.iter().rev().take_while(|(pos, _)| *pos > since);
-        // One that changed again stands where it changed last.
-        let last = newer.filter_map(|(pos, user)| self.shown.get(user).filter(|shown| shown.pos == *pos));
-        Some(last.cloned().collect())
+        let shown = users.iter().filter_map(|user| self.shown.get(user));
+        Some(shown.filter(|shown| shown.pos > since).cloned().collect())
     }
 
     /// Whether whoever is not offline is here.
@@ -81,20 +80,20 @@ impl Board {
     }
 
     /// Everybody who is not offline; none where that is not known.
-    pub(super) fn present(&self) -> Option<Vec<Arc<Presence>>> {
-        let present = |shown: &&Arc<Presence>| shown.state != PresenceState::Offline;
+    pub(super) fn present(&self) -> Option<Vec<Arc<Shown>>> {
+        let present = |shown: &&Arc<Shown>| shown.state != PresenceState::Offline;
         self.filled.then(|| self.shown.values().filter(present).cloned().collect())
     }
 
     /// One of them.
-    pub(super) fn of(&self, user: UserNid) -> Option<Arc<Presence>> {
+    pub(super) fn of(&self, user: UserNid) -> Option<Arc<Shown>> {
         self.shown.get(&user).filter(|shown| shown.state != PresenceState::Offline).cloned()
     }
 
     fn forget_oldest(&mut self) {
         let Some((pos, user)) = self.changes.pop_front() else { return };
         self.floor = Some(pos);
-        let is_gone = |shown: &Arc<Presence>| shown.pos == pos && shown.state == PresenceState::Offline;
+        let is_gone = |shown: &Arc<Shown>| shown.pos == pos && shown.state == PresenceState::Offline;
         if self.shown.get(&user).is_some_and(is_gone) {
             self.shown.remove(&user);
         }
@@ -131,7 +130,7 @@ mod tests {
             board.hear(Position::new(pos), &change(user, state));
         }
         let told = |since| -> Vec<i64> {
-            let changed = board.changed_since(Position::new(since)).unwrap();
+            let changed = board.changed(&[1, 2, 3].map(UserNid::new), Position::new(since)).unwrap();
             changed.iter().map(|told| told.user.get()).collect()
         };
         assert_eq!((told(0), told(2), told(3)), (vec![1, 2], vec![1], vec![]));
@@ -144,9 +143,9 @@ mod tests {
     #[test]
     fn what_is_older_than_memory_is_not_answered_from_it() {
         let mut board = Board::default();
-        assert_eq!(board.changed_since(Position::new(5)), None);
+        assert_eq!(board.changed(&[], Position::new(5)), None);
         board.begin(Position::new(5));
-        assert_eq!(board.changed_since(Position::new(4)), None);
-        assert_eq!(board.changed_since(Position::new(5)), Some(Vec::new()));
+        assert_eq!(board.changed(&[], Position::new(4)), None);
+        assert_eq!(board.changed(&[], Position::new(5)), Some(Vec::new()));
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::counts::Counts;
 
 /// Memberships kept of users who are not connected at the moment, some hundred bytes each: the users of a large
-/// process between two of their polls.
+/// process between two of their polls, and those who are online at others.
 const MAX_IDLE_MEMBERSHIPS: usize = 500_000;
 
 /// What a user is to a room.
@@ -24,11 +24,14 @@ pub(in crate::sync) struct Member {
 
 /// A user, kept true by the log from the moment of the first registration on.
 pub(super) struct Known {
-    wake: watch::Sender<Position>,
+    /// Wakes the polls. Counts the turns that the user had at hearing who is online.
+    wake: watch::Sender<u64>,
     polls: usize,
     /// What was there before the registration was read.
     loaded: bool,
     rooms: HashMap<RoomNid, Member>,
+    /// Those of them that the user is joined to, ascending.
+    joined: Vec<RoomNid>,
     /// The rooms by when the membership last changed.
     moved: BTreeMap<Position, Vec<RoomNid>>,
     account_data: Position,
@@ -46,13 +49,17 @@ pub(super) struct Users {
     /// Users without a poll, the longest first; those who came back since are still named here.
     idle: VecDeque<(UserNid, u64)>,
     clock: u64,
-    memberships: usize,
+    /// Memberships kept of users without a poll.
+    idle_memberships: usize,
 }
 
 impl Users {
     /// Registers a poll. From now on the user is kept true and woken.
-    pub(super) fn enter(&mut self, user: UserNid) -> watch::Receiver<Position> {
+    pub(super) fn enter(&mut self, user: UserNid) -> watch::Receiver<u64> {
         let known = self.known.entry(user).or_insert_with(Known::new);
+        if known.polls == 0 {
+            self.idle_memberships -= known.rooms.len();
+        }
         known.polls += 1;
         known.wake.subscribe()
     }
@@ -70,6 +77,7 @@ impl Users {
         }
         self.clock += 1;
         known.idle_since = self.clock;
+        self.idle_memberships += known.rooms.len();
         self.idle.push_back((user, self.clock));
         self.make_room();
     }
@@ -96,13 +104,21 @@ impl Users {
                 known.forget_move(before, room);
                 known.counts.renew(room, member.pos);
             }
-            None => self.memberships += 1,
+            None if known.polls == 0 => self.idle_memberships += 1,
+            None => {}
         }
         known.rooms.insert(room, member);
         known.moved.entry(member.pos).or_default().push(room);
+        let place = known.joined.binary_search(&room);
         if member.membership == Membership::Join {
+            if let Err(place) = place {
+                known.joined.insert(place, room);
+            }
             self.joined.entry(room).or_default().insert(user);
         } else {
+            if let Ok(place) = place {
+                known.joined.remove(place);
+            }
             self.leave_room(user, room);
         }
     }
@@ -111,14 +127,14 @@ impl Users {
         if let Some(known) = self.known.get_mut(&user) {
             known.account_data = pos;
         }
-        self.wake(user, pos);
+        self.wake(user);
     }
 
     pub(super) fn session_closed(&mut self, user: UserNid, pos: Position) {
         if let Some(known) = self.known.get_mut(&user) {
             known.sessions_closed = pos;
         }
-        self.wake(user, pos);
+        self.wake(user);
     }
 
     /// Something happened after which what a user has not read of a room must be counted anew.
@@ -146,17 +162,18 @@ impl Users {
             known.loaded = false;
             known.counts.renew_all(pos);
         }
-        self.wake(user, pos);
+        self.wake(user);
     }
 
     /// Entries were missed: everyone is to be read again.
     pub(super) fn forget_all(&mut self) {
         self.joined.clear();
-        self.memberships = 0;
+        self.idle_memberships = 0;
         self.known.retain(|_, known| known.polls > 0);
         for known in self.known.values_mut() {
             known.loaded = false;
             known.rooms.clear();
+            known.joined.clear();
             known.moved.clear();
             known.counts = Counts::default();
             known.wake.send_modify(|_| {});
@@ -164,16 +181,25 @@ impl Users {
     }
 
     /// Wakes the polls of those joined to a room.
-    pub(super) fn wake_room(&self, room: RoomNid, pos: Position) {
+    pub(super) fn wake_room(&self, room: RoomNid) {
         for user in self.joined.get(&room).into_iter().flatten() {
-            self.wake(*user, pos);
+            self.wake(*user);
         }
     }
 
     /// Wakes the polls of a user.
-    pub(super) fn wake(&self, user: UserNid, pos: Position) {
+    pub(super) fn wake(&self, user: UserNid) {
+        self.wake_with(user, |_| {});
+    }
+
+    /// Wakes the polls of a user, whose turn it is to hear who is online.
+    pub(super) fn give_turn(&self, user: UserNid) {
+        self.wake_with(user, |turns| *turns += 1);
+    }
+
+    fn wake_with(&self, user: UserNid, modify: impl FnOnce(&mut u64)) {
         if let Some(known) = self.known.get(&user).filter(|known| known.polls > 0) {
-            known.wake.send_replace(pos);
+            known.wake.send_modify(modify);
         }
     }
 
@@ -199,7 +225,6 @@ impl Users {
 
     fn remove(&mut self, user: UserNid) {
         let Some(known) = self.known.remove(&user) else { return };
-        self.memberships -= known.rooms.len();
         for room in known.rooms.keys() {
             self.leave_room(user, *room);
         }
@@ -207,32 +232,28 @@ impl Users {
 
     /// Forgets idle users, the longest idle first, until few enough memberships are kept.
     fn make_room(&mut self) {
-        while self.memberships > MAX_IDLE_MEMBERSHIPS {
+        while self.idle_memberships > MAX_IDLE_MEMBERSHIPS {
             let Some((user, since)) = self.idle.pop_front() else { return };
-            if self.is_idle(user, since) {
-                self.remove(user);
-            }
+            let Some(known) = self.known.get(&user).filter(|known| known.is_idle(since)) else { continue };
+            self.idle_memberships -= known.rooms.len();
+            self.remove(user);
         }
         if self.idle.len() > 2 * self.known.len() + 1 {
             let mut idle = std::mem::take(&mut self.idle);
-            idle.retain(|(user, since)| self.is_idle(*user, *since));
+            idle.retain(|(user, since)| self.known.get(user).is_some_and(|known| known.is_idle(*since)));
             self.idle = idle;
         }
-    }
-
-    /// Whether a user is idle since then, and did not come back.
-    fn is_idle(&self, user: UserNid, since: u64) -> bool {
-        self.known.get(&user).is_some_and(|known| known.polls == 0 && known.idle_since == since)
     }
 }
 
 impl Known {
     fn new() -> Self {
         Self {
-            wake: watch::Sender::new(Position::ZERO),
+            wake: watch::Sender::new(0),
             polls: 0,
             loaded: false,
             rooms: HashMap::new(),
+            joined: Vec::new(),
             moved: BTreeMap::new(),
             account_data: Position::ZERO,
             sessions_closed: Position::ZERO,
@@ -246,22 +267,14 @@ impl Known {
         &self.rooms
     }
 
-    /// The rooms that the user is joined to.
-    pub(super) fn joined(&self) -> impl Iterator<Item = RoomNid> + '_ {
-        let joined = self.rooms.iter().filter(|(_, member)| member.membership == Membership::Join);
-        joined.map(|(room, _)| *room)
+    /// The rooms that the user is joined to, ascending.
+    pub(super) fn joined(&self) -> &[RoomNid] {
+        &self.joined
     }
 
-    /// Whether the user is joined to one of some rooms.
-    pub(super) fn is_in_any(&self, rooms: &HashSet<RoomNid>) -> bool {
-        if rooms.len() < self.rooms.len() {
-            return rooms.iter().any(|room| self.is_in(*room));
-        }
-        self.joined().any(|room| rooms.contains(&room))
-    }
-
-    fn is_in(&self, room: RoomNid) -> bool {
-        self.rooms.get(&room).is_some_and(|member| member.membership == Membership::Join)
+    /// Whether the user is without a poll since then, and did not come back.
+    const fn is_idle(&self, since: u64) -> bool {
+        self.polls == 0 && self.idle_since == since
     }
 
     /// The rooms in which the membership changed after `since`.

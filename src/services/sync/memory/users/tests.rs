@@ -25,7 +25,7 @@ fn row(room: RoomNid, at: i64, membership: Membership) -> MembershipAt {
 }
 
 /// A connected user who is in one room since 5.
-fn users() -> (Users, watch::Receiver<Position>) {
+fn users() -> (Users, watch::Receiver<u64>) {
     let mut users = Users::default();
     let woken = users.enter(USER);
     users.fill(USER, &[row(ROOM, 5, Membership::Join)], pos(3));
@@ -51,13 +51,13 @@ fn a_room_wakes_those_in_it_and_nobody_else() {
     let (mut users, mut woken) = users();
     let outside = users.enter(UserNid::new(2));
     woken.borrow_and_update();
-    users.wake_room(OTHER, pos(10));
+    users.wake_room(OTHER);
     assert!(!woken.has_changed().unwrap());
-    users.wake_room(ROOM, pos(11));
+    users.wake_room(ROOM);
     assert!(woken.has_changed().unwrap() && !outside.has_changed().unwrap());
     woken.borrow_and_update();
     users.set(USER, ROOM, member(12, Membership::Ban));
-    users.wake_room(ROOM, pos(13));
+    users.wake_room(ROOM);
     assert!(!woken.has_changed().unwrap());
 }
 
@@ -97,10 +97,38 @@ fn the_longest_idle_are_forgotten_when_too_much_is_kept() {
     let _late = users.enter(late);
     users.fill(late, &[row(ROOM, 6, Membership::Join)], pos(0));
     users.leave(USER);
-    users.memberships += MAX_IDLE_MEMBERSHIPS - 1;
+    users.idle_memberships += MAX_IDLE_MEMBERSHIPS - 1;
     users.leave(late);
     assert!(users.loaded(USER).is_none() && users.loaded(late).is_some());
     assert_eq!(users.joined.get(&ROOM).map(HashSet::len), Some(1));
+}
+
+#[test]
+fn memberships_of_the_connected_do_not_push_out_the_idle() {
+    let (mut users, _woken) = users();
+    let late = UserNid::new(2);
+    let _late = users.enter(late);
+    users.fill(late, &[row(ROOM, 6, Membership::Join), row(OTHER, 7, Membership::Join)], pos(0));
+    assert_eq!(users.idle_memberships, 0);
+    users.leave(late);
+    users.set(late, RoomNid::new(9), member(9, Membership::Join));
+    assert_eq!(users.idle_memberships, 3);
+    users.enter(late);
+    assert_eq!(users.idle_memberships, 0);
+}
+
+#[test]
+fn the_rooms_a_user_is_joined_to_are_ascending_whatever_the_order_of_their_joins() {
+    let (mut users, _woken) = users();
+    for (at, room, membership) in [
+        (6, 9, Membership::Join),
+        (7, 3, Membership::Join),
+        (8, 7, Membership::Leave),
+        (9, 9, Membership::Join),
+    ] {
+        users.set(USER, RoomNid::new(room), member(at, membership));
+    }
+    assert_eq!(users.loaded(USER).unwrap().joined(), [3, 9].map(RoomNid::new));
 }
 
 #[test]
