@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::harness::sync::{Sync, list};
 use crate::harness::{Call, Hearth, Test, User, tests};
 
 /// The tests of this module.
@@ -14,6 +15,7 @@ pub fn tests() -> Vec<Test> {
         a_profile_takes_fields_of_ones_own,
         a_profile_has_bounds_and_says_which,
         a_change_of_name_reaches_all_rooms,
+        a_change_of_name_or_picture_is_told_with_presence,
         a_change_of_name_leaves_rooms_that_one_left_alone,
         a_change_of_name_needs_nobody_to_let_one_in_again,
         the_same_name_again_changes_nothing,
@@ -106,6 +108,26 @@ async fn a_change_of_name_reaches_all_rooms(hearth: Hearth) {
         let wanted = json!({"membership": "join", "displayname": "Robert"});
         assert_eq!(event["content"], wanted);
         assert_eq!(event["unsigned"]["prev_content"]["membership"], "join");
+    }
+}
+
+async fn a_change_of_name_or_picture_is_told_with_presence(hearth: Hearth) {
+    let (alice, bob) = (hearth.user("alice").await, hearth.user("bob").await);
+    alice.room_with(&[&bob]).await;
+    bob.sync().await;
+    let told_of_bob = |sync: &Sync| {
+        let events = list(&sync.body["presence"]["events"]);
+        events.iter().find(|event| event["sender"] == bob.id.as_str()).map(|event| event["content"].clone())
+    };
+    let mut since = alice.sync().await.next_batch().to_owned();
+    let picture = "mxc://example.org/picture";
+    for (key, value) in [("displayname", "Robert"), ("avatar_url", picture)] {
+        bob.put(&bob.profile(key), &json!({ key: value })).await.ok();
+        let sync = alice.sync_until(&since, |sync| told_of_bob(sync).is_some()).await;
+        let content = told_of_bob(&sync).expect("his presence");
+        assert_eq!((&content["presence"], &content[key]), (&json!("online"), &json!(value)));
+        assert_eq!(content["displayname"], "Robert");
+        sync.next_batch().clone_into(&mut since);
     }
 }
 

@@ -37,6 +37,9 @@ use crate::rooms::visible::Seen;
 /// Rooms whose id and version are kept; they never change.
 const ROOMS: usize = 100_000;
 
+/// Users whose rooms are read by one statement.
+const USERS_AT_ONCE: usize = 256;
+
 /// How often a user is read before a sync gives up: once, unless the log was missed or misunderstood meanwhile.
 const LOADS: usize = 3;
 
@@ -200,7 +203,9 @@ impl Engine {
             // Many come to ask for the same; whoever had to wait finds most of it read.
             let _turn = self.reading_others.lock().await;
             asked_for.extend(users.iter().map(|user| Connection::open(&self.memory, *user)));
-            self.load(&users).await?;
+            for some in users.chunks(USERS_AT_ONCE) {
+                self.load(some).await?;
+            }
         }
         Err(SyncError::Behind)
     }

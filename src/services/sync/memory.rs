@@ -384,7 +384,8 @@ impl Inner {
                     ReceiptKind::Private => self.users.wake(*user),
                 }
             }
-            Change::SetPresence { user, .. } => {
+            // Whoever is there is shown with the name that they gave themselves.
+            Change::SetPresence { user, .. } | Change::SetProfileField { user, spread: true, .. } => {
                 let joined = self.users.loaded(*user).map(Known::joined);
                 self.moves.hear(pos, *user, joined);
                 self.moved.push(*user);

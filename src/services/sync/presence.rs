@@ -22,7 +22,7 @@ use crate::rooms::viewer::Viewer;
 const WAKE_EVERY: Duration = Duration::from_secs(1);
 const WAKES_AT_ONCE: usize = 1_000;
 
-/// Users looked for in memory at a time, and in the database: others want the memory too.
+/// Users looked for in memory at a time: others want it too.
 const USERS_AT_ONCE: usize = 256;
 
 impl Engine {

@@ -346,9 +346,11 @@ impl Change {
             Self::SetStandingToken { token } | Self::UseRegistrationToken { token } => token.clear(),
             Self::SetAccountData { content, .. } => *content = None,
             Self::SetTag { info, .. } => *info = None,
-            Self::SetProfileField { value, .. } => *value = None,
+            // What rooms show is short, and is told with the presence of its owner.
+            Self::SetProfileField { value, spread: false, .. } => *value = None,
             Self::RenameDevice { display_name, .. } => *display_name = None,
-            Self::DeactivateAccount { .. }
+            Self::SetProfileField { .. }
+            | Self::DeactivateAccount { .. }
             | Self::RestrictAccount { .. }
             | Self::CloseSession { .. }
             | Self::SetReceipt { .. }

@@ -37,24 +37,43 @@ impl Board {
 
     /// Takes an entry of the log.
     pub(super) fn hear(&mut self, pos: Position, change: &Change) {
-        let Change::SetPresence {
-            user, user_id, presence, status_msg, last_active_ts, currently_active, ..
-        } = change
-        else {
-            return;
-        };
-        let Ok(user_id) = UserId::parse(&**user_id) else { return };
-        let told = Presence {
-            user: *user,
-            user_id,
-            state: *presence,
-            status_msg: status_msg.clone(),
-            last_active_ts: *last_active_ts,
-            currently_active: *currently_active,
-            pos,
-        };
-        self.shown.insert(*user, Arc::new(told.into()));
-        self.changes.push_back((pos, *user));
+        match change {
+            Change::SetPresence {
+                user,
+                user_id,
+                presence,
+                status_msg,
+                last_active_ts,
+                currently_active,
+                ..
+            } => {
+                let Ok(user_id) = UserId::parse(&**user_id) else { return };
+                let names = self.shown.get(user).map(|shown| shown.names().clone());
+                let presence = Presence {
+                    user: *user,
+                    user_id,
+                    state: *presence,
+                    status_msg: status_msg.clone(),
+                    last_active_ts: *last_active_ts,
+                    currently_active: *currently_active,
+                    pos,
+                };
+                self.show(Shown::new(presence, names.unwrap_or_default()));
+            }
+            Change::SetProfileField { user, key, value, spread: true } => {
+                let Some(shown) = self.of(*user) else { return };
+                let mut names = shown.names().clone();
+                names.set(key, value.as_deref());
+                self.show(Shown::new(Presence { pos, ..Presence::clone(&shown) }, names));
+            }
+            _ => {}
+        }
+    }
+
+    fn show(&mut self, shown: Shown) {
+        let (pos, user) = (shown.pos, shown.user);
+        self.shown.insert(user, Arc::new(shown));
+        self.changes.push_back((pos, user));
         if self.changes.len() > MAX_CHANGES {
             self.forget_oldest();
         }
@@ -138,6 +157,28 @@ mod tests {
         board.fill(Vec::new());
         assert_eq!(board.present().map(|present| present.len()), Some(1));
         assert_eq!(board.of(UserNid::new(1)), None);
+    }
+
+    #[test]
+    fn a_new_name_is_told_of_whoever_is_there() {
+        let mut board = Board::default();
+        board.begin(Position::ZERO);
+        board.hear(Position::new(1), &change(1, PresenceState::Online));
+        board.hear(Position::new(2), &change(2, PresenceState::Offline));
+        for (pos, user, spread) in [(3, 1, true), (4, 2, true), (5, 1, false), (6, 3, true)] {
+            let (key, value) = ("displayname".to_owned(), Some("\"A\"".to_owned()));
+            let named = Change::SetProfileField { user: UserNid::new(user), key, value, spread };
+            board.hear(Position::new(pos), &named);
+        }
+        let users = [1, 2, 3].map(UserNid::new);
+        let told = board.changed(&users, Position::new(2)).unwrap();
+        assert_eq!(told.iter().map(|told| (told.user.get(), told.pos.get())).collect::<Vec<_>>(), [(1, 3)]);
+        // It goes on to be told with later changes.
+        board.hear(Position::new(7), &change(1, PresenceState::Unavailable));
+        let told = board.changed(&users, Position::new(6)).unwrap();
+        let mut event = String::new();
+        told[0].write_event(&mut event, 0);
+        assert!(event.contains("\"displayname\":\"A\""), "{event}");
     }
 
     #[test]

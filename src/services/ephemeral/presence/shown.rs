@@ -7,12 +7,24 @@ use hearth_store::presence::Presence;
 use ruma::UserId;
 use serde::Serialize;
 
+use crate::profiles::{AVATAR_URL, DISPLAY_NAME};
+
 /// A presence, and its event but for what depends on the time: written once, told to many.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
     presence: Presence,
+    names: Names,
     /// The event up to the last key of its content.
     opening: String,
+}
+
+/// What a user called themselves lately, and their picture, which are told with their presence.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Names {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    displayname: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    avatar_url: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -30,6 +42,8 @@ struct Content<'a> {
     status_msg: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     currently_active: Option<bool>,
+    #[serde(flatten)]
+    names: &'a Names,
 }
 
 /// How the event ends.
@@ -37,20 +51,41 @@ const END: &str = "}}";
 
 impl From<Presence> for Shown {
     fn from(presence: Presence) -> Self {
+        Self::new(presence, Names::default())
+    }
+}
+
+impl Names {
+    /// Takes a field of a profile, a JSON text; none deletes it.
+    pub(super) fn set(&mut self, key: &str, value: Option<&str>) {
+        let field = match key {
+            DISPLAY_NAME => &mut self.displayname,
+            AVATAR_URL => &mut self.avatar_url,
+            _ => return,
+        };
+        *field = value.and_then(|json| serde_json::from_str(json).ok());
+    }
+}
+
+impl Shown {
+    pub(super) fn new(presence: Presence, names: Names) -> Self {
         let content = Content {
             presence: presence.state.name(),
             status_msg: presence.status_msg.as_deref(),
             currently_active: presence.says_currently_active(),
+            names: &names,
         };
         let event = Event { r#type: "m.presence", sender: &presence.user_id, content };
         // Strings and a truth value always have a JSON text.
         let mut opening = serde_json::to_string(&event).unwrap_or_default();
         opening.truncate(opening.len().saturating_sub(END.len()));
-        Self { presence, opening }
+        Self { presence, names, opening }
     }
-}
 
-impl Shown {
+    pub(super) const fn names(&self) -> &Names {
+        &self.names
+    }
+
     /// Writes the `m.presence` event, as of a time in milliseconds since the epoch.
     pub fn write_event(&self, json: &mut String, now_ms: i64) {
         json.push_str(&self.opening);
@@ -89,8 +124,13 @@ mod tests {
             currently_active: true,
             pos: Position::new(1),
         };
+        let mut names = Names::default();
+        names.set("displayname", Some(r#""An \"A\"""#));
+        names.set("avatar_url", Some(r#""mxc://d/a""#));
+        names.set("avatar_url", None);
+        names.set("m.tz", Some("0"));
         let mut written = String::new();
-        Shown::from(presence).write_event(&mut written, 1_000);
+        Shown::new(presence, names).write_event(&mut written, 1_000);
         serde_json::from_str(&written).unwrap()
     }
 
@@ -99,8 +139,10 @@ mod tests {
         let whole = event(PresenceState::Online, Some("a \"word\""), 400);
         let content = json!({
             "presence": "online", "status_msg": "a \"word\"", "currently_active": true, "last_active_ago": 600,
+            "displayname": "An \"A\"",
         });
         assert_eq!(whole, json!({"type": "m.presence", "sender": "@a:d", "content": content}));
-        assert_eq!(event(PresenceState::Offline, None, 0)["content"], json!({"presence": "offline"}));
+        let offline = event(PresenceState::Offline, None, 0);
+        assert_eq!(offline["content"], json!({"presence": "offline", "displayname": "An \"A\""}));
     }
 }
