@@ -183,9 +183,10 @@ impl Sync {
             let answer = since.is_none()
                 || view.full_state
                 || !changes.is_empty_but_for_presence()
-                || (!changes.presence.is_empty() && connection.has_turn())
-                || changes.sessions_closed > closed_before;
-            if !answer && Instant::now() < deadline {
+                || changes.sessions_closed > closed_before
+                || Instant::now() >= deadline
+                || (!changes.presence.is_empty() && connection.has_turn());
+            if !answer {
                 tokio::select! {
                     () = connection.woken() => continue,
                     () = tokio::time::sleep_until(deadline) => {}

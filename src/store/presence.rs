@@ -1,6 +1,6 @@
 //! Who is online. Written by the log; this reads it.
 
-use hearth_core::id::{Position, UserNid};
+use hearth_core::id::{Position, RoomNid, UserNid};
 use ruma::{OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
 
@@ -210,6 +210,24 @@ impl Store {
         .fetch_all(self.db())
         .await?;
         Ok(users.into_iter().map(UserNid::new).collect())
+    }
+
+    /// Of some users, those who are joined to one of some rooms. Served by the primary key of `membership`.
+    pub async fn members_of_any(&self, users: &[UserNid], rooms: &[RoomNid]) -> Result<Vec<UserNid>> {
+        let users: Vec<i64> = users.iter().map(|user| user.get()).collect();
+        let rooms: Vec<i64> = rooms.iter().map(|room| room.get()).collect();
+        let members: Vec<i64> = sqlx::query_scalar(
+            "SELECT DISTINCT m.user_nid
+             FROM (SELECT DISTINCT ON (user_nid, room_nid) user_nid, membership
+                   FROM membership WHERE user_nid = ANY ($1) AND room_nid = ANY ($2)
+                   ORDER BY user_nid, room_nid, pos DESC) m
+             WHERE m.membership = 1",
+        )
+        .bind(users)
+        .bind(rooms)
+        .fetch_all(self.db())
+        .await?;
+        Ok(members.into_iter().map(UserNid::new).collect())
     }
 
     /// Whether two users are in a room together. Served by the primary key of `membership`.

@@ -176,14 +176,14 @@ impl Engine {
         // What was read may be ahead of what this process has applied; memory must be of one position.
         let newest = rows.iter().map(|row| row.pos).max().unwrap_or(Position::ZERO);
         self.wait_applied(newest).await?;
-        let mut of_users: HashMap<UserNid, &[MembershipAt]> = HashMap::new();
-        for of_user in rows.chunk_by(|a, b| a.user == b.user) {
-            of_users.extend(of_user.first().map(|row| (row.user, of_user)));
+        let mut of_users: HashMap<UserNid, Vec<MembershipAt>> = HashMap::new();
+        for row in rows {
+            of_users.entry(row.user).or_default().push(row);
         }
         for user in missing {
-            let rows = of_users.get(&user).copied().unwrap_or_default();
+            let rows = of_users.remove(&user).unwrap_or_default();
             let account_data = account_data.get(&user).copied().unwrap_or(Position::ZERO);
-            self.memory.fill(user, rows, account_data);
+            self.memory.fill(user, &rows, account_data);
         }
         Ok(())
     }
@@ -207,7 +207,7 @@ impl Engine {
                 self.load(some).await?;
             }
         }
-        Err(SyncError::Behind)
+        take(&self.memory).map_err(|NotLoaded(_)| SyncError::Behind)
     }
 
     /// Refuses a position that nobody was ever given, and waits for one that this process has not come to.
@@ -255,7 +255,7 @@ impl Engine {
                     .collect();
             }
         }
-        let presence = self.presence(viewer, since, &rooms, view).await?;
+        let presence = self.presence(viewer, span, &rooms, view).await?;
         rooms.retain(|room| !room.is_empty());
         let mut account_data = account_data.remove(&GLOBAL).unwrap_or_default();
         account_data.retain(|piece| wants_piece(view.account_data, piece, None));

@@ -42,7 +42,16 @@ struct Inner {
     /// Whose presence changed since this was taken last.
     moved: Vec<UserNid>,
     /// Who waits, and could be told who is online, but nothing else.
-    asking: Vec<UserNid>,
+    asking: HashSet<UserNid>,
+}
+
+/// Which of some users are in some rooms.
+#[derive(Debug, Default)]
+pub(super) struct Inside {
+    /// Those who are.
+    pub(super) inside: HashSet<UserNid>,
+    /// Those of whom memory does not know.
+    pub(super) unknown: Vec<UserNid>,
 }
 
 /// Users whose past must be read before memory can tell.
@@ -107,7 +116,7 @@ impl Memory {
             users: Users::default(),
             moves: Moves::default(),
             moved: Vec::new(),
-            asking: Vec::new(),
+            asking: HashSet::new(),
         }))
     }
 
@@ -200,33 +209,48 @@ impl Memory {
     }
 
     /// The rooms that a registered user is joined to.
-    pub(super) fn joined_rooms(&self, user: UserNid) -> RoomSet {
-        let joined = self.lock().users.loaded(user).map(|known| known.joined().to_vec());
-        RoomSet::new(joined.unwrap_or_default())
+    pub(super) fn joined_rooms(&self, user: UserNid) -> Result<RoomSet, NotLoaded> {
+        let inner = self.lock();
+        let known = inner.users.loaded(user).ok_or_else(|| NotLoaded(vec![user]))?;
+        Ok(RoomSet::new(known.joined().to_vec()))
     }
 
-    /// Of each of some users, whether they are joined to one of some rooms.
-    pub(super) fn are_in(&self, users: &[UserNid], rooms: &RoomSet) -> Result<Vec<bool>, NotLoaded> {
-        self.lock().of_all(users, |known| rooms.meets(known.joined()))
+    /// Which of some users are joined to one of some rooms.
+    pub(super) fn are_in(&self, users: &[UserNid], rooms: &RoomSet) -> Inside {
+        let inner = self.lock();
+        let mut found = Inside::default();
+        for user in users {
+            match inner.users.loaded(*user) {
+                Some(known) if rooms.meets(known.joined()) => _ = found.inside.insert(*user),
+                Some(_) => {}
+                None => found.unknown.push(*user),
+            }
+        }
+        found
     }
 
     /// The rooms that some users are joined to.
     pub(super) fn rooms_of(&self, users: &[UserNid]) -> Result<HashSet<RoomNid>, NotLoaded> {
-        let mut rooms = HashSet::new();
-        self.lock().of_all(users, |known| rooms.extend(known.joined()))?;
-        Ok(rooms)
+        let inner = self.lock();
+        let not_loaded: Vec<UserNid> =
+            users.iter().copied().filter(|user| inner.users.loaded(*user).is_none()).collect();
+        if !not_loaded.is_empty() {
+            return Err(NotLoaded(not_loaded));
+        }
+        let known = users.iter().filter_map(|user| inner.users.loaded(*user));
+        Ok(known.flat_map(Known::joined).copied().collect())
     }
 
-    /// Whose presence changed after a position, of a registered user and of those in a room with them; none where
-    /// memory does not reach back so far.
+    /// Whose presence last changed after one position and up to another, of a registered user and of those in a room
+    /// with them; none where memory does not reach back so far.
     pub(super) fn presences_changed(
         &self,
         reader: UserNid,
-        since: Position,
+        span: (Position, Position),
     ) -> Result<Option<Vec<UserNid>>, NotLoaded> {
         let inner = self.lock();
         let Some(known) = inner.users.loaded(reader) else { return Err(NotLoaded(vec![reader])) };
-        match inner.moves.since(reader, known.joined(), since) {
+        match inner.moves.since(reader, known.joined(), span) {
             Changed::Of(users) => Ok(Some(users)),
             Changed::NotLoaded(users) => Err(NotLoaded(users)),
             Changed::Unknown => Ok(None),
@@ -245,11 +269,11 @@ impl Memory {
 
     /// A user who waits asks for a turn at hearing who is online.
     pub(super) fn ask_turn(&self, user: UserNid) {
-        self.lock().asking.push(user);
+        self.lock().asking.insert(user);
     }
 
     /// Who asked for a turn since this was asked last.
-    pub(super) fn take_asking(&self) -> Vec<UserNid> {
+    pub(super) fn take_asking(&self) -> HashSet<UserNid> {
         std::mem::take(&mut self.lock().asking)
     }
 
@@ -286,19 +310,6 @@ impl Memory {
 }
 
 impl Inner {
-    /// Asks something of each of some users.
-    fn of_all<T>(&self, users: &[UserNid], mut ask: impl FnMut(&Known) -> T) -> Result<Vec<T>, NotLoaded> {
-        let mut answers = Vec::with_capacity(users.len());
-        let mut not_loaded = Vec::new();
-        for user in users {
-            match self.users.loaded(*user) {
-                Some(known) => answers.push(ask(known)),
-                None => not_loaded.push(*user),
-            }
-        }
-        if not_loaded.is_empty() { Ok(answers) } else { Err(NotLoaded(not_loaded)) }
-    }
-
     /// What concerns a user since a position, or at all.
     fn sample(&self, known: &Known, since: Option<Position>, least: Position, all_joined: bool) -> Sample {
         let rooms = match since {

@@ -2,16 +2,17 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use hearth_core::id::{Position, RoomNid, UserNid};
+use hearth_core::id::{RoomNid, UserNid};
 use hearth_core::sync_filter::{Candidate, EventFilter};
+use hearth_store::StoreError;
 use ruma::events::TimelineEventType;
 use tokio_util::sync::CancellationToken;
 
 use super::engine::{Engine, RoomChanges, View};
 use super::memory::RoomSet;
-use super::plan::Section;
+use super::plan::{Section, Span};
 use super::{Sync, SyncError};
 use crate::ephemeral::presence::{Presence, Shown};
 use crate::rooms::viewer::Viewer;
@@ -22,6 +23,9 @@ use crate::rooms::viewer::Viewer;
 const WAKE_EVERY: Duration = Duration::from_secs(1);
 const WAKES_AT_ONCE: usize = 1_000;
 
+/// How long whom changes concern may be left to be looked up for more of them together.
+const LOOK_UP_WITHIN: Duration = Duration::from_secs(5);
+
 /// Users looked for in memory at a time: others want it too.
 const USERS_AT_ONCE: usize = 256;
 
@@ -31,7 +35,7 @@ impl Engine {
     pub(super) async fn presence(
         &self,
         viewer: &Viewer,
-        since: Option<Position>,
+        span: Span,
         rooms: &[RoomChanges],
         view: View<'_>,
     ) -> Result<Vec<Arc<Shown>>, SyncError> {
@@ -39,8 +43,8 @@ impl Engine {
         if !presences.is_enabled() || view.presence.wants_nothing() {
             return Ok(Vec::new());
         }
-        let mut told = self.changed_presences(viewer, since).await?;
-        let entered = RoomSet::new(since.map(|_| entered(rooms)).unwrap_or_default());
+        let mut told = self.changed_presences(viewer, span).await?;
+        let entered = RoomSet::new(span.since.map(|_| entered(rooms)).unwrap_or_default());
         if !entered.is_empty() {
             told.extend(self.sharing(viewer, presences.since(None).await?, &entered).await?);
         }
@@ -60,20 +64,18 @@ impl Engine {
 
     /// The presence of the reader and of those they are in a room with, where it changed since a position; of
     /// whoever is not offline, if there is none.
-    async fn changed_presences(
-        &self,
-        viewer: &Viewer,
-        since: Option<Position>,
-    ) -> Result<Vec<Arc<Shown>>, SyncError> {
+    async fn changed_presences(&self, viewer: &Viewer, span: Span) -> Result<Vec<Arc<Shown>>, SyncError> {
         let presences = &self.passing.presences;
-        if let Some(since) = since {
-            let users = self.of_others(|memory| memory.presences_changed(viewer.user, since)).await?;
+        if let Some(since) = span.since {
+            let span = (since, span.upto);
+            let users = self.of_others(|memory| memory.presences_changed(viewer.user, span)).await?;
             if let Some(changed) = users.and_then(|users| presences.changed(&users, since)) {
                 return Ok(changed);
             }
         }
-        let changed = presences.since(since).await?;
-        self.sharing(viewer, changed, &self.memory.joined_rooms(viewer.user)).await
+        let changed = presences.since(span.since).await?;
+        let joined = self.of_others(|memory| memory.joined_rooms(viewer.user)).await?;
+        Ok(self.sharing(viewer, changed, &joined).await?)
     }
 
     /// Of some users, the reader and those who are in one of `rooms`.
@@ -82,14 +84,16 @@ impl Engine {
         viewer: &Viewer,
         of: Vec<Arc<Shown>>,
         rooms: &RoomSet,
-    ) -> Result<Vec<Arc<Shown>>, SyncError> {
+    ) -> Result<Vec<Arc<Shown>>, StoreError> {
         let mut sharing = Vec::new();
         for some in of.chunks(USERS_AT_ONCE) {
             let users: Vec<UserNid> = some.iter().map(|presence| presence.user).collect();
-            let inside = self.of_others(|memory| memory.are_in(&users, rooms)).await?;
-            let told = some.iter().zip(inside);
-            let told = told.filter(|(presence, inside)| *inside || presence.user == viewer.user);
-            sharing.extend(told.map(|(presence, _)| Arc::clone(presence)));
+            let mut found = self.memory.are_in(&users, rooms);
+            if !found.unknown.is_empty() {
+                found.inside.extend(self.reader.store.members_of_any(&found.unknown, rooms.rooms()).await?);
+            }
+            found.inside.insert(viewer.user);
+            sharing.extend(some.iter().filter(|presence| found.inside.contains(&presence.user)).cloned());
         }
         Ok(sharing)
     }
@@ -101,6 +105,7 @@ impl Sync {
         let engine = &self.inner.engine;
         let mut moved = HashSet::new();
         let mut queue = Queue::default();
+        let mut looked_up = Instant::now();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -108,7 +113,8 @@ impl Sync {
             }
             moved.extend(engine.memory.take_moved());
             // In a crowd, whom the next ones concern is looked up for many of them together.
-            if queue.len() < WAKES_AT_ONCE {
+            if queue.len() < WAKES_AT_ONCE || looked_up.elapsed() >= LOOK_UP_WITHIN {
+                looked_up = Instant::now();
                 match engine.add_audience(&moved, &mut queue).await {
                     Ok(()) => moved.clear(),
                     Err(error) => tracing::debug!(%error, "who shares rooms was not read; trying again"),

@@ -8,7 +8,7 @@ use hearth_store::log::Change;
 use hearth_store::presence::{Presence, PresenceState};
 use ruma::UserId;
 
-use super::shown::Shown;
+use super::shown::{Names, Shown};
 
 /// Changes remembered: what a large server hears within minutes.
 const MAX_CHANGES: usize = 100_000;
@@ -60,13 +60,23 @@ impl Board {
                 };
                 self.show(Shown::new(presence, names.unwrap_or_default()));
             }
-            Change::SetProfileField { user, key, value, spread: true } => {
-                let Some(shown) = self.of(*user) else { return };
-                let mut names = shown.names().clone();
-                names.set(key, value.as_deref());
-                self.show(Shown::new(Presence { pos, ..Presence::clone(&shown) }, names));
+            Change::SetProfileField { user, key, value, spread } => {
+                self.rename(*user, |names| names.set(key, value.as_deref()));
+                if let Some(shown) = self.of(*user).filter(|_| *spread) {
+                    self.show(Shown::new(Presence { pos, ..Presence::clone(&shown) }, shown.names().clone()));
+                }
             }
+            Change::DeactivateAccount { user, .. } => self.rename(*user, |names| *names = Names::default()),
             _ => {}
+        }
+    }
+
+    /// What is told of a user from their next change on.
+    fn rename(&mut self, user: UserNid, set: impl FnOnce(&mut Names)) {
+        if let Some(shown) = self.shown.get_mut(&user) {
+            let mut names = shown.names().clone();
+            set(&mut names);
+            *shown = Arc::new(Shown::new(Presence::clone(shown), names));
         }
     }
 
@@ -166,19 +176,23 @@ mod tests {
         board.hear(Position::new(1), &change(1, PresenceState::Online));
         board.hear(Position::new(2), &change(2, PresenceState::Offline));
         for (pos, user, spread) in [(3, 1, true), (4, 2, true), (5, 1, false), (6, 3, true)] {
-            let (key, value) = ("displayname".to_owned(), Some("\"A\"".to_owned()));
+            let (key, value) = ("displayname".to_owned(), spread.then(|| "\"A\"".to_owned()));
             let named = Change::SetProfileField { user: UserNid::new(user), key, value, spread };
             board.hear(Position::new(pos), &named);
         }
         let users = [1, 2, 3].map(UserNid::new);
         let told = board.changed(&users, Position::new(2)).unwrap();
         assert_eq!(told.iter().map(|told| (told.user.get(), told.pos.get())).collect::<Vec<_>>(), [(1, 3)]);
-        // It goes on to be told with later changes.
+        // Whoever was away is told with it later; one that was kept from rooms takes the older one's place.
         board.hear(Position::new(7), &change(1, PresenceState::Unavailable));
+        board.hear(Position::new(8), &change(2, PresenceState::Online));
         let told = board.changed(&users, Position::new(6)).unwrap();
-        let mut event = String::new();
-        told[0].write_event(&mut event, 0);
-        assert!(event.contains("\"displayname\":\"A\""), "{event}");
+        let named = told.iter().map(|told| {
+            let mut event = String::new();
+            told.write_event(&mut event, 0);
+            event.contains("\"displayname\":\"A\"")
+        });
+        assert_eq!(named.collect::<Vec<_>>(), [false, true]);
     }
 
     #[test]

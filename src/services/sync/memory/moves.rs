@@ -104,12 +104,21 @@ impl Moves {
         }
     }
 
-    /// Whose presence changed after `since` of the reader's own and of those in a room with them.
-    pub(super) fn since(&self, reader: UserNid, joined: &[RoomNid], since: Position) -> Changed {
+    /// Whose presence last changed in `(since, upto]`, of the reader and of those in a room with them. Who changed
+    /// again after it is told of from there on.
+    pub(super) fn since(
+        &self,
+        reader: UserNid,
+        joined: &[RoomNid],
+        (since, upto): (Position, Position),
+    ) -> Changed {
         if self.floor.is_none_or(|floor| since < floor) {
             return Changed::Unknown;
         }
-        let newer = since.next()..;
+        if since >= upto {
+            return Changed::Of(Vec::new());
+        }
+        let newer = since.next()..=upto;
         if self.order.range(newer.clone()).next().is_none() {
             return Changed::Of(Vec::new());
         }
@@ -117,7 +126,7 @@ impl Moves {
         if !unplaced.is_empty() {
             return Changed::NotLoaded(unplaced);
         }
-        let changed = self.order.range(newer).map(|(_, user)| *user);
+        let changed = self.order.range(newer.clone()).map(|(_, user)| *user);
         let mut found: Vec<UserNid> = if changed.clone().take(joined.len()).count() < joined.len() {
             let joined = RoomSet::new(joined.to_vec());
             let shares = |user: &UserNid| {
@@ -128,9 +137,10 @@ impl Moves {
         } else {
             let of_room = |room| {
                 let changed = self.rooms.get(room).into_iter().flat_map(|changed| changed.iter().rev());
-                changed.take_while(|(pos, _)| *pos > since).map(|(_, user)| *user)
+                let changed = changed.skip_while(|(pos, _)| *pos > upto).take_while(|(pos, _)| *pos > since);
+                changed.map(|(_, user)| *user)
             };
-            let own = self.moved.get(&reader).filter(|moved| moved.pos > since).map(|_| reader);
+            let own = self.moved.get(&reader).filter(|moved| newer.contains(&moved.pos)).map(|_| reader);
             joined.iter().flat_map(of_room).chain(own).collect()
         };
         found.sort_unstable();

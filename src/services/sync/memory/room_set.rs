@@ -26,6 +26,11 @@ impl RoomSet {
         Self { rooms, bits }
     }
 
+    /// The rooms, ascending.
+    pub(in crate::sync) fn rooms(&self) -> &[RoomNid] {
+        &self.rooms
+    }
+
     pub(in crate::sync) const fn is_empty(&self) -> bool {
         self.rooms.is_empty()
     }

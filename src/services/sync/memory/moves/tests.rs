@@ -1,6 +1,7 @@
 use super::*;
 
 const READER: UserNid = UserNid::new(0);
+const UPTO: Position = Position::new(2_000);
 
 fn rooms(numbers: &[i64]) -> Vec<RoomNid> {
     numbers.iter().copied().map(RoomNid::new).collect()
@@ -18,7 +19,7 @@ fn moves() -> Moves {
 
 /// Whom a reader in some rooms is told of, by both ways of looking: more rooms than changes, and fewer.
 fn told(moves: &Moves, joined: &[i64], since: i64) -> Vec<i64> {
-    let ask = |joined: &[i64]| match moves.since(READER, &rooms(joined), Position::new(since)) {
+    let ask = |joined: &[i64]| match moves.since(READER, &rooms(joined), (Position::new(since), UPTO)) {
         Changed::Of(users) => users.into_iter().map(UserNid::get).collect::<Vec<_>>(),
         other => panic!("{other:?}"),
     };
@@ -36,8 +37,8 @@ fn a_reader_hears_of_those_in_their_rooms_once_and_since_when_they_ask() {
     assert_eq!(told(&moves, &[1, 2], 12), [3]);
     assert_eq!(told(&moves, &[3], 10), [0; 0]);
     assert_eq!(told(&moves, &[2], 13), [0; 0]);
-    assert_eq!(moves.since(READER, &rooms(&[1]), Position::new(9)), Changed::Unknown);
-    assert_eq!(Moves::default().since(READER, &[], Position::new(9)), Changed::Unknown);
+    assert_eq!(moves.since(READER, &rooms(&[1]), (Position::new(9), UPTO)), Changed::Unknown);
+    assert_eq!(Moves::default().since(READER, &[], (Position::new(9), UPTO)), Changed::Unknown);
 }
 
 #[test]
@@ -46,6 +47,20 @@ fn a_reader_hears_of_themselves_wherever_they_are() {
     moves.hear(Position::new(14), READER, Some(&[]));
     assert_eq!(told(&moves, &[], 10), [0]);
     assert_eq!(told(&moves, &[2], 12), [0, 3]);
+}
+
+#[test]
+fn what_comes_after_the_token_is_left_to_the_next() {
+    let mut moves = moves();
+    // Nobody waits for the rooms of somebody who changed after it.
+    moves.hear(Position::new(14), UserNid::new(4), None);
+    moves.hear(Position::new(15), UserNid::new(1), Some(&rooms(&[1])));
+    for joined in [vec![1], (1..100).collect()] {
+        for (upto, expected) in [(11, &[][..]), (12, &[2]), (10, &[]), (9, &[])] {
+            let told = moves.since(READER, &rooms(&joined), (Position::new(10), Position::new(upto)));
+            assert_eq!(told, Changed::Of(expected.iter().copied().map(UserNid::new).collect()), "{upto}");
+        }
+    }
 }
 
 #[test]
@@ -73,7 +88,7 @@ fn nothing_is_said_of_users_whose_rooms_are_not_known() {
     moves.hear(Position::new(14), user, None);
     moves.unplace(UserNid::new(1));
     let unknown = vec![UserNid::new(1), user];
-    assert_eq!(moves.since(READER, &rooms(&[1]), Position::new(10)), Changed::NotLoaded(unknown));
+    assert_eq!(moves.since(READER, &rooms(&[1]), (Position::new(10), UPTO)), Changed::NotLoaded(unknown));
     // A join of somebody whose other rooms are not known says too little.
     moves.set(user, RoomNid::new(1), true);
     moves.place(user, &rooms(&[1, 3]));
@@ -92,6 +107,6 @@ fn what_is_kept_is_bounded_and_what_is_forgotten_is_known_to_be() {
     assert!(moves.places <= MAX_PLACES && moves.moved.len() == MAX_PLACES / 1001);
     let floor = moves.floor.unwrap();
     assert_eq!(floor, Position::new(1100 - 999));
-    assert_eq!(moves.since(READER, &rooms(&[1]), floor.previous()), Changed::Unknown);
+    assert_eq!(moves.since(READER, &rooms(&[1]), (floor.previous(), UPTO)), Changed::Unknown);
     assert_eq!(told(&moves, &[1], floor.get()).len(), 999);
 }
