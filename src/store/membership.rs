@@ -63,7 +63,7 @@ impl Store {
         self.memberships_of_all(&[user]).await
     }
 
-    /// The same of several users, the rows of each together and by room.
+    /// The same of several users.
     pub async fn memberships_of_all(&self, users: &[UserNid]) -> Result<Vec<MembershipAt>> {
         let users: Vec<i64> = users.iter().map(|user| user.get()).collect();
         let rows: Vec<MembershipRow> = sqlx::query_as(

@@ -23,7 +23,7 @@ pub(super) use self::recent::Remembered;
 pub(super) use self::room_set::RoomSet;
 pub(super) use self::users::Member;
 
-use self::moves::{Changed, Moves};
+use self::moves::Moves;
 use self::recent::Recent;
 use self::users::{Known, Users};
 use crate::account_data::IgnoredUsers;
@@ -55,7 +55,7 @@ pub(super) struct Inside {
 }
 
 /// Users whose past must be read before memory can tell.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct NotLoaded(pub(super) Vec<UserNid>);
 
 /// What concerns a user, as of one position.
@@ -142,8 +142,7 @@ impl Memory {
 
     /// Of some registered users, those whose past must be read.
     pub(super) fn not_loaded(&self, users: &[UserNid]) -> Vec<UserNid> {
-        let inner = self.lock();
-        users.iter().copied().filter(|user| inner.users.loaded(*user).is_none()).collect()
+        self.lock().users.not_loaded(users)
     }
 
     /// Adds a registered user's past.
@@ -232,8 +231,7 @@ impl Memory {
     /// The rooms that some users are joined to.
     pub(super) fn rooms_of(&self, users: &[UserNid]) -> Result<HashSet<RoomNid>, NotLoaded> {
         let inner = self.lock();
-        let not_loaded: Vec<UserNid> =
-            users.iter().copied().filter(|user| inner.users.loaded(*user).is_none()).collect();
+        let not_loaded = inner.users.not_loaded(users);
         if !not_loaded.is_empty() {
             return Err(NotLoaded(not_loaded));
         }
@@ -250,11 +248,7 @@ impl Memory {
     ) -> Result<Option<Vec<UserNid>>, NotLoaded> {
         let inner = self.lock();
         let Some(known) = inner.users.loaded(reader) else { return Err(NotLoaded(vec![reader])) };
-        match inner.moves.since(reader, known.joined(), span) {
-            Changed::Of(users) => Ok(Some(users)),
-            Changed::NotLoaded(users) => Err(NotLoaded(users)),
-            Changed::Unknown => Ok(None),
-        }
+        inner.moves.since(reader, known.joined(), span)
     }
 
     /// Whose presence changed since this was asked last.

@@ -44,9 +44,10 @@ impl Engine {
             return Ok(Vec::new());
         }
         let mut told = self.changed_presences(viewer, span).await?;
-        let entered = RoomSet::new(span.since.map(|_| entered(rooms)).unwrap_or_default());
+        let entered = span.since.map(|_| entered(rooms)).unwrap_or_default();
         if !entered.is_empty() {
-            told.extend(self.sharing(viewer, presences.since(None).await?, &entered).await?);
+            let present = presences.since(None).await?;
+            told.extend(self.sharing(viewer, present, &RoomSet::new(entered)).await?);
         }
         told.extend(newcomers(rooms).filter_map(|user| presences.of(user)));
         if told.is_empty() {

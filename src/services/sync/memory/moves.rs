@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use hearth_core::id::{Position, RoomNid, UserNid};
 
+use super::NotLoaded;
 use super::room_set::RoomSet;
 
 /// Rooms kept of those whose presence changed, some fifty bytes each.
@@ -31,17 +32,6 @@ struct Moved {
     pos: Position,
     /// The rooms they are joined to, ascending; none where these are not known.
     rooms: Option<Vec<RoomNid>>,
-}
-
-/// Whose presence changed of those a reader shares rooms with.
-#[derive(Debug, PartialEq, Eq)]
-pub(in crate::sync) enum Changed {
-    /// Theirs.
-    Of(Vec<UserNid>),
-    /// The rooms of these must be read first.
-    NotLoaded(Vec<UserNid>),
-    /// Memory does not reach back so far.
-    Unknown,
 }
 
 impl Moves {
@@ -105,26 +95,26 @@ impl Moves {
     }
 
     /// Whose presence last changed in `(since, upto]`, of the reader and of those in a room with them. Who changed
-    /// again after it is told of from there on.
+    /// again after it is told of from there on. None where memory does not reach back so far.
     pub(super) fn since(
         &self,
         reader: UserNid,
         joined: &[RoomNid],
         (since, upto): (Position, Position),
-    ) -> Changed {
+    ) -> Result<Option<Vec<UserNid>>, NotLoaded> {
         if self.floor.is_none_or(|floor| since < floor) {
-            return Changed::Unknown;
+            return Ok(None);
         }
         if since >= upto {
-            return Changed::Of(Vec::new());
+            return Ok(Some(Vec::new()));
         }
         let newer = since.next()..=upto;
         if self.order.range(newer.clone()).next().is_none() {
-            return Changed::Of(Vec::new());
+            return Ok(Some(Vec::new()));
         }
         let unplaced: Vec<UserNid> = self.unplaced.range(newer.clone()).map(|(_, user)| *user).collect();
         if !unplaced.is_empty() {
-            return Changed::NotLoaded(unplaced);
+            return Err(NotLoaded(unplaced));
         }
         let changed = self.order.range(newer.clone()).map(|(_, user)| *user);
         let mut found: Vec<UserNid> = if changed.clone().take(joined.len()).count() < joined.len() {
@@ -145,7 +135,7 @@ impl Moves {
         };
         found.sort_unstable();
         found.dedup();
-        Changed::Of(found)
+        Ok(Some(found))
     }
 
     fn remove(&mut self, user: UserNid) {

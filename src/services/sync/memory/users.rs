@@ -203,6 +203,11 @@ impl Users {
         }
     }
 
+    /// Of some users, those whose past must be read.
+    pub(super) fn not_loaded(&self, users: &[UserNid]) -> Vec<UserNid> {
+        users.iter().copied().filter(|user| self.loaded(*user).is_none()).collect()
+    }
+
     /// A user whose past was read.
     pub(super) fn loaded(&self, user: UserNid) -> Option<&Known> {
         self.known.get(&user).filter(|known| known.loaded)
